@@ -1,0 +1,373 @@
+//! Every way in which fossick can refuse, as types.
+//!
+//! One enum for each operation, all gathered in [`Error`]. Each message names the place (file, field, key, version), what
+//! was expected, what was found, and ends with what to do. What merely weakens an answer, such as a GPU that could not be
+//! opened, is no error: it is a field of the response.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::schema::FieldType;
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error of this crate, by the operation that failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A schema that cannot be built, or a document that contradicts it.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A model or a device that cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// An index that cannot be created or opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A document that cannot be taken in.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// A search that cannot be answered.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The disk, or one of the storage libraries, refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A schema that cannot be built, or a document that contradicts it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// A field name outside the permitted form.
+    #[error(
+        "field name {name:?} is not usable: expected a letter followed by letters, digits, '_' or '-', at most 64 characters; rename the field"
+    )]
+    FieldName {
+        /// The name as given.
+        name: String,
+    },
+    /// The same field name twice.
+    #[error("field {name:?} is declared twice; give each field one declaration")]
+    DuplicateField {
+        /// The name as given.
+        name: String,
+    },
+    /// A schema in which nothing can be searched.
+    #[error("the schema has no text field, so nothing could be searched; declare at least one with `.text(NAME)`")]
+    NoTextField,
+    /// A document sets a field that the schema does not have.
+    #[error("document {key:?}: field {field:?} is not in the schema (it has {known}); declare it or drop the value")]
+    UnknownField {
+        /// The document's key.
+        key: String,
+        /// The field as given.
+        field: String,
+        /// The fields that the schema has.
+        known: String,
+    },
+    /// A value of another type than the field's.
+    #[error("document {key:?}: field {field:?} expects {expected}, found {found}; convert the value before adding the document")]
+    WrongType {
+        /// The document's key.
+        key: String,
+        /// The field.
+        field: String,
+        /// The declared type.
+        expected: FieldType,
+        /// What was found, described.
+        found: String,
+    },
+    /// A document key outside the permitted form.
+    #[error("document key {key:?} is not usable: {reason}; keys are 1 to 1024 bytes without NUL")]
+    Key {
+        /// The key, shortened when long.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Text that is not a date.
+    #[error("{text:?} is not a date: expected YYYY-MM-DD or an RFC 3339 time such as 1976-04-27T10:00:00Z")]
+    Date {
+        /// The text as given.
+        text: String,
+    },
+    /// A vector that cannot be compared.
+    #[error("{what}: the vector {problem}; bring vectors of {expected} finite numbers that are not all zero")]
+    Vector {
+        /// Whose vector: a document's key or the query.
+        what: String,
+        /// What is wrong, with the position where there is one.
+        problem: String,
+        /// The number of dimensions of the index.
+        expected: usize,
+    },
+}
+
+/// A model or a device that cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A model file that cannot be read.
+    #[error("{}: cannot be read: {source}; check the path and its permissions, a model directory holds config.json, tokenizer.json and model.safetensors", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A model file whose content contradicts itself or its neighbours.
+    #[error("{}: {fact}; fetch the file again, or correct it", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong: where, what was expected, what was found.
+        fact: String,
+    },
+    /// A model that this crate cannot run.
+    #[error("{}: {feature} is {found}, which fossick does not run (it runs {supported}); use another model", path.display())]
+    Unsupported {
+        /// The file that says so.
+        path: PathBuf,
+        /// The setting.
+        feature: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        supported: &'static str,
+    },
+    /// A device of that name does not exist.
+    #[error("no device is called {name:?}; available: {available}; choose one of them, `auto` or `cpu`")]
+    NoSuchDevice {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        available: String,
+    },
+    /// A query so long that no passage fits beside it.
+    #[error(
+        "the query is {tokens} tokens long and the cross-encoder reads {limit} with the passage; shorten the query to at most {most} tokens"
+    )]
+    QueryTooLong {
+        /// Tokens of the query.
+        tokens: usize,
+        /// Tokens that the model reads.
+        limit: usize,
+        /// The longest query that leaves room for a passage.
+        most: usize,
+    },
+    /// The device failed during a computation.
+    #[error("{device}: the computation failed: {reason}; choose another device, `cpu` always exists")]
+    Compute {
+        /// The device's name.
+        device: String,
+        /// What the device reported.
+        reason: String,
+    },
+    /// The model produced numbers that are not finite.
+    #[error("{device}: the model {model} produced a value that is not finite; the weights or the device are damaged, try `cpu`")]
+    NotFinite {
+        /// The model's name.
+        model: String,
+        /// The device's name.
+        device: String,
+    },
+}
+
+/// An index that cannot be created or opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no index.
+    #[error("{}: there is no index here (no file CURRENT); create one with `Index::open_or_create`", path.display())]
+    NotFound {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory has content, and it is not an index.
+    #[error("{}: is not an index directory: {fact}; choose an empty or new directory", path.display())]
+    NotAnIndex {
+        /// The path.
+        path: PathBuf,
+        /// What was found instead.
+        fact: String,
+    },
+    /// An index of a format that this version does not know.
+    #[error(
+        "{}: has format version {found} with feature bits {features:#x}, this version of fossick reads versions up to {known}; open it with a newer fossick",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// Its feature bits.
+        features: u64,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// A file of the index is damaged.
+    #[error("{}: is damaged: expected {expected}, found {found}; restore the directory from a copy", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What a sound file would have.
+        expected: String,
+        /// What this one has.
+        found: String,
+    },
+    /// Another encoder than the one the index was made with.
+    #[error(
+        "{}: was made with {expected}, and {found} was given; open it with the same encoder, or make a new index for the new one",
+        path.display()
+    )]
+    OtherEncoder {
+        /// The directory.
+        path: PathBuf,
+        /// What the index was made with.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// Another schema than the one the index was made with.
+    #[error("{}: has another schema: {difference}; open it without a schema to use its own, or make a new index", path.display())]
+    OtherSchema {
+        /// The directory.
+        path: PathBuf,
+        /// The first difference.
+        difference: String,
+    },
+    /// Creating an index needs a schema.
+    #[error("{}: a new index needs a schema; give one with `Options::schema`", path.display())]
+    SchemaRequired {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A second writer.
+    #[error("{}: another writer has this index open (process {holder}); wait until it is dropped, readers need no lock", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that wrote itself into the lock file.
+        holder: String,
+    },
+}
+
+/// A document that cannot be taken in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The index was made with an encoder and none was given.
+    #[error("the index was made with {expected} and was opened without an encoder; open it with `Options::encoder` to write")]
+    EncoderRequired {
+        /// The encoder's name.
+        expected: String,
+    },
+    /// A document without a vector in an index whose vectors the application brings.
+    #[error("document {key:?}: has no vector; this index takes vectors from the application, set one with `Document::vector`")]
+    VectorRequired {
+        /// The document's key.
+        key: String,
+    },
+    /// A vector in an index that makes its own or keeps none.
+    #[error("document {key:?}: brings a vector, and this index {makes}; leave the vector out")]
+    VectorRefused {
+        /// The document's key.
+        key: String,
+        /// What the index does about vectors.
+        makes: &'static str,
+    },
+    /// Cancelled through the token.
+    #[error("indexing was cancelled; nothing since the last commit is kept, take a new writer to go on")]
+    Cancelled,
+    /// An earlier call failed and the writer is no longer to be trusted.
+    #[error(
+        "an earlier call on this writer failed ({cause}); drop it and take a new one, everything up to the last commit is kept"
+    )]
+    Stopped {
+        /// The first failure.
+        cause: String,
+    },
+}
+
+/// A search that cannot be answered.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// Vectors were asked for, and nothing can turn the query into one.
+    #[error("this search needs the query as a vector, and {why}; {remedy}, or search with `Mode::Lexical`")]
+    NoQueryVector {
+        /// Why there is none.
+        why: String,
+        /// What would provide one.
+        remedy: &'static str,
+    },
+    /// A query vector was given to an index that makes its own.
+    #[error("a query vector was given, and this index {makes}; leave it out")]
+    QueryVectorRefused {
+        /// What the index does about vectors.
+        makes: &'static str,
+    },
+}
+
+/// The disk, or one of the storage libraries, refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The operating system refused.
+    #[error("{}: {doing} failed: {source}; check space and permissions, what was committed before is kept", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Lance refused.
+    #[error("{}: {doing} failed in Lance: {reason}; what was committed before is kept", path.display())]
+    Table {
+        /// The table's directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What Lance said.
+        reason: String,
+    },
+    /// Tantivy refused.
+    #[error("{}: {doing} failed in tantivy: {reason}; what was committed before is kept", path.display())]
+    Words {
+        /// The directory of the words.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What tantivy said.
+        reason: String,
+    },
+    /// The parts of an index contradict each other.
+    #[error("{}: {fact}; restore the directory from a copy", path.display())]
+    Inconsistent {
+        /// The part.
+        path: PathBuf,
+        /// What was expected and what was found.
+        fact: String,
+    },
+}
+
+impl StorageError {
+    /// An `io::Error` with its place, for `map_err`.
+    pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, doing, source }
+    }
+}
+
+impl ModelError {
+    pub(crate) fn content(path: &Path, fact: impl Into<String>) -> Self {
+        Self::Content { path: path.to_path_buf(), fact: fact.into() }
+    }
+}

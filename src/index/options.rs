@@ -1,0 +1,84 @@
+//! How an index is opened or made.
+
+use std::path::Path;
+
+use crate::error::OpenError;
+use crate::model::Encoder;
+use crate::passage::PassageOptions;
+use crate::schema::Schema;
+use crate::store::{Header, VectorSource};
+
+/// How an index is opened, and how it is made where there is none.
+///
+/// ```
+/// use fossick::{Options, PassageOptions, Schema};
+/// let schema = Schema::builder().text("body").build()?;
+/// let options = Options::new().schema(schema).passages(PassageOptions { max_tokens: 128, overlap_tokens: 16 });
+/// # drop(options);
+/// # Ok::<(), fossick::SchemaError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub(super) schema: Option<Schema>,
+    pub(super) encoder: Option<Encoder>,
+    pub(super) own_vectors: Option<u32>,
+    pub(super) passages: Option<PassageOptions>,
+}
+
+impl Options {
+    /// Nothing stated: enough to open an index and search its words.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The fields. Needed to make an index; on opening, it must be the index's own.
+    #[must_use]
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// The encoder that makes the vectors of passages and queries. On opening, it must be the one that the index was made
+    /// with; its name and place may differ, its outputs may not.
+    #[must_use]
+    pub fn encoder(mut self, encoder: Encoder) -> Self {
+        self.encoder = Some(encoder);
+        self.own_vectors = None;
+        self
+    }
+
+    /// The application brings the vectors, of so many components (1 to 65,536), one with each document and each query.
+    #[must_use]
+    pub fn own_vectors(mut self, dimension: usize) -> Self {
+        self.own_vectors = Some(dimension.clamp(1, 1 << 16) as u32);
+        self.encoder = None;
+        self
+    }
+
+    /// How passages are cut in a new index; an index that exists keeps its own way.
+    #[must_use]
+    pub fn passages(mut self, passages: PassageOptions) -> Self {
+        self.passages = Some(passages);
+        self
+    }
+
+    /// Holds what is stated against an index.
+    pub(super) fn check(&self, path: &Path, header: &Header) -> Result<(), OpenError> {
+        if let Some(difference) = self.schema.as_ref().and_then(|schema| header.schema.difference(schema)) {
+            return Err(OpenError::OtherSchema { path: path.to_path_buf(), difference });
+        }
+        let given = match (&self.encoder, self.own_vectors) {
+            (Some(encoder), _) => VectorSource::Encoder(encoder.identity().clone()),
+            (None, Some(dimension)) => VectorSource::Application(dimension),
+            (None, None) => return Ok(()),
+        };
+        let same = match (&header.vectors, &given) {
+            (VectorSource::Encoder(made), VectorSource::Encoder(given)) => made.same_outputs(given),
+            (made, given) => made == given,
+        };
+        if same {
+            return Ok(());
+        }
+        Err(OpenError::OtherEncoder { path: path.to_path_buf(), expected: header.vectors.describe(), found: given.describe() })
+    }
+}

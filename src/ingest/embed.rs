@@ -1,0 +1,32 @@
+//! Gives passages their vectors, in windows sorted by length.
+
+use super::Monitor;
+use super::prepare::Prepared;
+use crate::error::{Error, IngestError};
+use crate::model::Encoder;
+
+/// Passages that are collected before they are sorted by length and embedded: enough for even batches.
+pub(super) const WINDOW: usize = 256;
+
+/// Passages between two looks at the cancel flag.
+const STEP: usize = 32;
+
+/// Fills in the vectors of all passages that lack one.
+pub(super) fn embed(encoder: &Encoder, window: &mut [Prepared], monitor: &Monitor) -> Result<(), Error> {
+    let places =
+        window.iter().enumerate().flat_map(|(at, document)| (0..document.inputs.len()).map(move |passage| (at, passage)));
+    let mut places: Vec<(usize, usize)> = places.collect();
+    places.sort_by_key(|&(at, passage)| std::cmp::Reverse(window[at].inputs[passage].len()));
+    for step in places.chunks(STEP) {
+        if monitor.is_cancelled() {
+            return Err(IngestError::Cancelled.into());
+        }
+        let inputs: Vec<&str> = step.iter().map(|&(at, passage)| window[at].inputs[passage].as_str()).collect();
+        for (&(at, passage), embedding) in step.iter().zip(encoder.encode_passages(&inputs)?) {
+            window[at].passages[passage].vector = Some(embedding.vector);
+        }
+        monitor.embedded(step.len() as u64);
+    }
+    window.iter_mut().for_each(|document| document.inputs.clear());
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Watching and stopping an indexing run from another thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How far a writer has come, in counts since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Documents that the writer took.
+    pub documents_added: u64,
+    /// Documents that were written to the index; visible to readers after the commit.
+    pub documents_written: u64,
+    /// Passages that were cut so far.
+    pub passages_cut: u64,
+    /// Passages that have their vectors.
+    pub passages_embedded: u64,
+}
+
+/// A handle to a running [`Writer`](crate::Writer), for progress bars and cancel buttons.
+#[derive(Clone, Debug, Default)]
+pub struct Monitor {
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    documents_added: AtomicU64,
+    documents_written: AtomicU64,
+    passages_cut: AtomicU64,
+    passages_embedded: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+impl Monitor {
+    /// The counts now.
+    pub fn progress(&self) -> Progress {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Progress {
+            documents_added: read(&self.state.documents_added),
+            documents_written: read(&self.state.documents_written),
+            passages_cut: read(&self.state.passages_cut),
+            passages_embedded: read(&self.state.passages_embedded),
+        }
+    }
+
+    /// Stops the writer soon: its next call fails with [`IngestError::Cancelled`](crate::IngestError::Cancelled), and
+    /// nothing since the last commit is kept.
+    pub fn cancel(&self) {
+        self.state.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Monitor::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn added(&self, documents: u64) {
+        self.state.documents_added.fetch_add(documents, Ordering::Relaxed);
+    }
+
+    pub(super) fn written(&self, documents: u64) {
+        self.state.documents_written.fetch_add(documents, Ordering::Relaxed);
+    }
+
+    pub(super) fn cut(&self, passages: u64) {
+        self.state.passages_cut.fetch_add(passages, Ordering::Relaxed);
+    }
+
+    pub(super) fn embedded(&self, passages: u64) {
+        self.state.passages_embedded.fetch_add(passages, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,228 @@
+//! The threads and the channels between them.
+
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use super::Monitor;
+use super::embed::{WINDOW, embed};
+use super::prepare::{Prepared, Preparer};
+use super::write::Destination;
+use crate::error::{Error, IngestError, StorageError};
+use crate::lexical::WordsWriter;
+use crate::model::Encoder;
+use crate::schema::Document;
+use crate::store::{StoreWriter, VectorSource};
+
+/// Messages that wait before a stage. Documents may be large, so few.
+const WAITING: usize = 16;
+
+enum Message<D> {
+    Document(D),
+    /// A document's number, to be deleted.
+    Delete(u64),
+    /// The number of the next document, and where the new generation is told.
+    Commit(u64, Sender<u64>),
+}
+
+/// The first failure of any stage.
+#[derive(Clone, Default)]
+struct Failure {
+    first: Arc<Mutex<Option<Error>>>,
+}
+
+impl Failure {
+    fn set(&self, error: Error) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn take(&self) -> Option<Error> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A running pipeline; dropping it ends its threads, and what is not committed is gone.
+pub(crate) struct Pipeline {
+    input: Option<Sender<Message<(u64, Document)>>>,
+    threads: Vec<JoinHandle<()>>,
+    failure: Failure,
+    stopped: Option<String>,
+    monitor: Monitor,
+}
+
+impl Pipeline {
+    pub(crate) fn start(store: StoreWriter, words: WordsWriter, encoder: Option<Encoder>) -> Result<Self, Error> {
+        let (monitor, failure) = (Monitor::default(), Failure::default());
+        let header = store.header();
+        let preparer = Preparer {
+            schema: header.schema.clone(),
+            options: header.passage_options,
+            encoder: encoder.clone(),
+            own_vectors: matches!(header.vectors, VectorSource::Application(_)),
+        };
+        let (input, to_cut) = bounded(WAITING);
+        let (cut, to_embed) = bounded(WAITING);
+        let (embedded, to_write) = bounded(WAITING);
+        let destination = Destination::new(store, words, monitor.clone());
+        let stages: [(&str, Box<dyn FnOnce() -> Result<(), Error> + Send>); 3] = [
+            ("fossick-cut", {
+                let monitor = monitor.clone();
+                Box::new(move || run_cut(&preparer, &to_cut, &cut, &monitor))
+            }),
+            ("fossick-embed", {
+                let monitor = monitor.clone();
+                Box::new(move || run_embed(encoder.as_ref(), &to_embed, &embedded, &monitor))
+            }),
+            ("fossick-write", Box::new(move || run_write(destination, &to_write))),
+        ];
+        let mut pipeline = Self { input: Some(input), threads: Vec::new(), failure: failure.clone(), stopped: None, monitor };
+        for (name, stage) in stages {
+            let failure = failure.clone();
+            let thread = Builder::new().name(name.to_owned()).spawn(move || {
+                if let Err(error) = stage() {
+                    failure.set(error);
+                }
+            });
+            pipeline.threads.push(thread.map_err(StorageError::io(name.as_ref(), "starting a thread"))?);
+        }
+        Ok(pipeline)
+    }
+
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    pub(crate) fn add(&mut self, number: u64, document: Document) -> Result<(), Error> {
+        self.send(Message::Document((number, document)))?;
+        self.monitor.added(1);
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, number: u64) -> Result<(), Error> {
+        self.send(Message::Delete(number))
+    }
+
+    /// Waits until everything sent so far is committed; gives the generation.
+    pub(crate) fn commit(&mut self, next_document: u64) -> Result<u64, Error> {
+        let (answer, generation) = bounded(1);
+        self.send(Message::Commit(next_document, answer))?;
+        generation.recv().or_else(|_| Err(self.fail()))
+    }
+
+    fn send(&mut self, message: Message<(u64, Document)>) -> Result<(), Error> {
+        if let Some(cause) = &self.stopped {
+            return Err(IngestError::Stopped { cause: cause.clone() }.into());
+        }
+        if self.monitor.is_cancelled() {
+            self.failure.set(IngestError::Cancelled.into());
+            return Err(self.fail());
+        }
+        let sent = self.input.as_ref().is_some_and(|input| input.send(message).is_ok());
+        if sent { Ok(()) } else { Err(self.fail()) }
+    }
+
+    /// Ends the threads and gives the first failure; the pipeline takes nothing more.
+    fn fail(&mut self) -> Error {
+        self.join();
+        let error = self
+            .failure
+            .take()
+            .unwrap_or_else(|| IngestError::Stopped { cause: "a stage ended without a word".to_owned() }.into());
+        self.stopped = Some(error.to_string());
+        error
+    }
+
+    fn join(&mut self) {
+        self.input = None;
+        for thread in mem::take(&mut self.threads) {
+            if thread.join().is_err() {
+                self.failure.set(IngestError::Stopped { cause: "a stage panicked".to_owned() }.into());
+            }
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        // What is still waiting will not be committed: there is no point in embedding it.
+        self.monitor.cancel();
+        self.join();
+    }
+}
+
+/// Sends on; false when the next stage is gone, which has its own error.
+fn pass<D>(output: &Sender<Message<D>>, message: Message<D>) -> bool {
+    output.send(message).is_ok()
+}
+
+fn run_cut(
+    preparer: &Preparer,
+    input: &Receiver<Message<(u64, Document)>>,
+    output: &Sender<Message<Prepared>>,
+    monitor: &Monitor,
+) -> Result<(), Error> {
+    for message in input {
+        if monitor.is_cancelled() {
+            return Err(IngestError::Cancelled.into());
+        }
+        let goes_on = match message {
+            Message::Document((number, document)) => {
+                let prepared = preparer.prepare(number, document);
+                monitor.cut(prepared.passages.len() as u64);
+                pass(output, Message::Document(prepared))
+            }
+            Message::Delete(number) => pass(output, Message::Delete(number)),
+            Message::Commit(next, answer) => pass(output, Message::Commit(next, answer)),
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn run_embed(
+    encoder: Option<&Encoder>,
+    input: &Receiver<Message<Prepared>>,
+    output: &Sender<Message<Prepared>>,
+    monitor: &Monitor,
+) -> Result<(), Error> {
+    let mut window: Vec<Prepared> = Vec::new();
+    let flush = |window: &mut Vec<Prepared>| -> Result<bool, Error> {
+        if let Some(encoder) = encoder {
+            embed(encoder, window, monitor)?;
+        }
+        Ok(window.drain(..).all(|document| pass(output, Message::Document(document))))
+    };
+    for message in input {
+        let goes_on = match message {
+            Message::Document(document) => {
+                window.push(document);
+                let passages: usize = window.iter().map(|document| document.inputs.len()).sum();
+                // Without an encoder there is nothing to collect for.
+                if passages >= WINDOW || window.len() >= WINDOW || encoder.is_none() { flush(&mut window)? } else { true }
+            }
+            other => flush(&mut window)? && pass(output, other),
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>) -> Result<(), Error> {
+    for message in input {
+        match message {
+            Message::Document(document) => destination.add(document)?,
+            Message::Delete(number) => destination.delete(number),
+            Message::Commit(next, answer) => {
+                // A caller that no longer waits has its commit all the same.
+                let _ = answer.send(destination.commit(next)?);
+            }
+        }
+    }
+    Ok(())
+}

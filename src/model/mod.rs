@@ -1,0 +1,23 @@
+//! The two models: BERT networks read from Hugging Face directories and run in Burn on a device chosen at run time.
+//!
+//! [`Encoder`] turns text into vectors, [`CrossEncoder`] judges a query and a passage together. Both are handles that can be
+//! cloned and shared among threads. **Invariant:** nothing here opens an index or touches the network; weights come from
+//! files alone, and a file that contradicts itself is an error that names it.
+
+mod batch;
+mod bert;
+mod config;
+mod cross_encoder;
+mod device;
+mod encoder;
+mod files;
+mod gelu;
+mod identity;
+mod mapped;
+mod tokenize;
+mod weights;
+
+pub use cross_encoder::{CrossEncoder, Judgement};
+pub use device::{Device, DeviceInfo, DeviceKind};
+pub use encoder::{Embedding, Encoder};
+pub use identity::ModelIdentity;

@@ -1,0 +1,177 @@
+//! Packs sentences into passages.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::sentence::sentences;
+use super::{PassageOptions, TokenCounter};
+
+/// A stretch of text that is not divided further, and its tokens.
+struct Unit {
+    range: Range<usize>,
+    tokens: usize,
+}
+
+/// The byte ranges of the passages of `text`, in order.
+///
+/// Together they cover everything but the white space between sentences. None is empty. Each has at most
+/// `options.max_tokens` tokens, unless a single word has more.
+pub(crate) fn cut(text: &str, options: PassageOptions, counter: &dyn TokenCounter) -> Vec<Range<usize>> {
+    let options = options.clamped();
+    let most = options.max_tokens as usize;
+    let units = units(text, most, counter);
+    let total: usize = units.iter().map(|unit| unit.tokens).sum();
+    // What each passage adds to the one before it, evened out over as many passages as the text needs.
+    let overlap = options.overlap_tokens as usize;
+    let count = if total <= most { 1 } else { (total - overlap).div_ceil(most - overlap) };
+    let share = if count == 1 { total } else { (total - overlap).div_ceil(count) + overlap };
+
+    let mut passages = Vec::with_capacity(count);
+    let mut previous = 0..0;
+    while let Some(unit) = units.get(previous.end) {
+        let begin = previous.end;
+        let mut first = begin - repeated(&units[previous], overlap);
+        let mut tokens: usize = units[first..begin].iter().map(|unit| unit.tokens).sum();
+        while first < begin && tokens + unit.tokens > most {
+            tokens -= units[first].tokens;
+            first += 1;
+        }
+        let mut end = begin;
+        while let Some(unit) = units.get(end)
+            && (end == begin || tokens < share && tokens + unit.tokens <= most)
+        {
+            tokens += unit.tokens;
+            end += 1;
+        }
+        passages.push(units[first].range.start..units[end - 1].range.end);
+        previous = first..end;
+    }
+    passages
+}
+
+/// How many units at the end of a passage the next one repeats: as many as `overlap` tokens hold, never all.
+fn repeated(passage: &[Unit], overlap: usize) -> usize {
+    let mut tokens = 0;
+    let fits = |unit: &&Unit| {
+        tokens += unit.tokens;
+        tokens <= overlap
+    };
+    passage.iter().skip(1).rev().take_while(fits).count()
+}
+
+/// Sentences, and pieces of those that alone are longer than a passage.
+fn units(text: &str, most: usize, counter: &dyn TokenCounter) -> Vec<Unit> {
+    let mut units = Vec::new();
+    for range in sentences(text) {
+        let tokens = counter.count(&text[range.clone()]);
+        match tokens {
+            // Control characters and the like: nothing that a model would see.
+            0 => {}
+            _ if tokens <= most => units.push(Unit { range, tokens }),
+            _ => pieces(text, range, most, counter, &mut units),
+        }
+    }
+    units
+}
+
+fn pieces(text: &str, sentence: Range<usize>, most: usize, counter: &dyn TokenCounter, units: &mut Vec<Unit>) {
+    // A quarter of a passage, so that pieces pack like sentences do.
+    let target = (most / 4).max(1);
+    let mut open: Option<Unit> = None;
+    for (offset, word) in text[sentence.clone()].split_word_bound_indices() {
+        let tokens = counter.count(word);
+        if tokens == 0 {
+            continue;
+        }
+        let range = sentence.start + offset..sentence.start + offset + word.len();
+        match &mut open {
+            Some(unit) if unit.tokens + tokens <= target => {
+                unit.range.end = range.end;
+                unit.tokens += tokens;
+            }
+            _ => units.extend(open.replace(Unit { range, tokens })),
+        }
+    }
+    units.extend(open);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::WordCounter;
+    use super::*;
+
+    fn options(max_tokens: u32, overlap_tokens: u32) -> PassageOptions {
+        PassageOptions { max_tokens, overlap_tokens }
+    }
+
+    fn sentence_of(words: usize) -> String {
+        format!("{}end. ", "Word ".repeat(words - 2))
+    }
+
+    #[test]
+    fn a_short_text_is_one_passage() {
+        let text = "  One sentence. And another.  ";
+        assert_eq!(cut(text, options(64, 8), &WordCounter), [2..28]);
+    }
+
+    #[test]
+    fn text_without_content_has_no_passage() {
+        for text in ["", "   ", "\n\n\t"] {
+            assert!(cut(text, options(64, 8), &WordCounter).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_text_a_little_too_long_is_halved_rather_than_docked() {
+        let text = sentence_of(10).repeat(8);
+        let passages = cut(&text, options(72, 0), &WordCounter);
+        assert_eq!(passages.len(), 2);
+        let sizes: Vec<_> = passages.iter().map(|range| WordCounter.count(&text[range.clone()])).collect();
+        assert_eq!(sizes, [40, 40]);
+    }
+
+    #[test]
+    fn neighbours_share_whole_sentences() {
+        let text: String = (0..12).map(|i| format!("Sentence number {i} has seven words. ")).collect();
+        let passages = cut(&text, options(32, 8), &WordCounter);
+        assert!(passages.len() > 2);
+        for pair in passages.windows(2) {
+            let shared = &text[pair[1].start..pair[0].end];
+            assert!(shared.starts_with("Sentence") && shared.ends_with("words."), "{shared:?}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_longer_than_a_passage_is_cut_between_words() {
+        let text = "word ".repeat(500);
+        for range in cut(&text, options(64, 8), &WordCounter) {
+            let passage = &text[range];
+            assert!(WordCounter.count(passage) <= 64);
+            assert!(passage.starts_with("word") && passage.ends_with("word"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_word_is_in_a_passage_and_no_passage_is_too_long(
+            text in "([a-zé.!?中\u{0}]{1,9}[ \n]{1,2}){0,120}", max in 16u32..60, overlap in 0u32..40,
+        ) {
+            let passages = cut(&text, options(max, overlap), &WordCounter);
+            let mut covered = vec![false; text.len()];
+            for (position, range) in passages.iter().enumerate() {
+                prop_assert!(!text[range.clone()].trim().is_empty());
+                prop_assert!(WordCounter.count(&text[range.clone()]) <= max as usize);
+                if position > 0 {
+                    prop_assert!(range.start > passages[position - 1].start && range.end > passages[position - 1].end);
+                }
+                covered[range.clone()].fill(true);
+            }
+            for (start, word) in text.split_word_bound_indices() {
+                prop_assert!(covered[start] || word.trim().is_empty(), "{word:?} at {start} is lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Cuts text into passages: stretches of whole sentences, measured in the tokens of the model that will read them.
+//!
+//! A passage is a byte range of one field's text; nothing is rewritten. Passages overlap by a sentence or two so that a
+//! thought that crosses a boundary is whole in one of them, and a text that is a little longer than one passage becomes two
+//! of like size rather than a long one and a scrap. Knows nothing of models: whoever cuts brings a [`TokenCounter`].
+
+mod cut;
+mod sentence;
+
+pub(crate) use cut::cut;
+
+use bincode::{Decode, Encode};
+
+/// Counts tokens as the reader of the passages will.
+pub(crate) trait TokenCounter: Send + Sync {
+    /// Tokens of the text, special tokens not included.
+    fn count(&self, text: &str) -> usize;
+}
+
+/// Counts words and marks, for an index without an encoder; a BERT tokenizer finds about a quarter more.
+pub(crate) struct WordCounter;
+
+impl TokenCounter for WordCounter {
+    fn count(&self, text: &str) -> usize {
+        use unicode_segmentation::UnicodeSegmentation;
+        text.split_word_bounds().filter(|word| !word.trim().is_empty()).count()
+    }
+}
+
+/// A passage as a model reads it: after the headings of its document, which say what it is about.
+pub(crate) fn with_heading(heading: &str, passage: &str) -> String {
+    match heading.trim() {
+        "" => passage.to_owned(),
+        heading => format!("{heading}\n{passage}"),
+    }
+}
+
+/// How passages are cut; fixed when an index is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PassageOptions {
+    /// The most tokens of text in a passage, the document's heading not counted. 16 to 480; 256 unless set.
+    pub max_tokens: u32,
+    /// About how many tokens a passage repeats from the end of the one before it, in whole sentences. At most half of
+    /// `max_tokens`; 32 unless set.
+    pub overlap_tokens: u32,
+}
+
+impl Default for PassageOptions {
+    fn default() -> Self {
+        Self { max_tokens: 256, overlap_tokens: 32 }
+    }
+}
+
+impl PassageOptions {
+    /// The options with both numbers brought into their ranges.
+    pub(crate) fn clamped(self) -> Self {
+        let max_tokens = self.max_tokens.clamp(16, 480);
+        Self { max_tokens, overlap_tokens: self.overlap_tokens.min(max_tokens / 2) }
+    }
+}

@@ -1,0 +1,16 @@
+//! What a document is made of: fields with types, values, and the check of one against the other.
+//!
+//! Knows nothing of storage. Every document passes [`Schema::check`] before any other room sees it, so the rooms above may
+//! rely on names, types and keys being sound.
+
+mod date;
+mod document;
+mod field;
+mod value;
+mod vector;
+
+pub use date::Date;
+pub use document::Document;
+pub use field::{Field, FieldType, Schema, SchemaBuilder};
+pub use value::Value;
+pub(crate) use vector::check_vector;

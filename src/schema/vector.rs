@@ -1,0 +1,32 @@
+//! Vectors that an application brings.
+
+use crate::error::SchemaError;
+
+/// A vector that can be compared: of the right size, finite, not all zero.
+pub(crate) fn check_vector(what: &str, vector: &[f32], expected: usize) -> Result<(), SchemaError> {
+    let problem = if vector.len() != expected {
+        format!("has {} components", vector.len())
+    } else if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+        format!("holds {} at position {at}", vector[at])
+    } else if vector.iter().all(|&value| value == 0.0) {
+        "is all zero, and so has no direction".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(SchemaError::Vector { what: what.to_owned(), problem, expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_compared_is_refused_with_its_place() {
+        let problem = |vector: &[f32]| check_vector("document \"a\"", vector, 3).map_err(|e| e.to_string());
+        assert!(problem(&[0.0, 1.0, 0.0]).is_ok());
+        assert!(problem(&[1.0]).unwrap_err().contains("document \"a\": the vector has 1 components"));
+        assert!(problem(&[1.0, f32::NAN, 0.0]).unwrap_err().contains("NaN at position 1"));
+        assert!(problem(&[1.0, 0.0, f32::INFINITY]).unwrap_err().contains("inf at position 2"));
+        assert!(problem(&[0.0; 3]).unwrap_err().contains("all zero"));
+    }
+}

@@ -1,0 +1,63 @@
+//! A response as JSON.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::response::{Hit, Response};
+use crate::schema::Value;
+
+pub(super) fn response(response: &Response) -> Json {
+    let timings = &response.timings;
+    json!({
+        "query": response.query,
+        "mode": response.mode.name(),
+        "device": response.device,
+        "generation": response.generation,
+        "timings_ms": {
+            "encode": ms(timings.encode),
+            "lexical": ms(timings.lexical),
+            "semantic": ms(timings.semantic),
+            "fuse": ms(timings.fuse),
+            "read": ms(timings.read),
+            "judge": ms(timings.judge),
+            "total": ms(timings.total),
+        },
+        "candidates": response.candidates,
+        "judged": response.judged,
+        "notes": response.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "hits": response.hits.iter().map(hit).collect::<Vec<_>>(),
+    })
+}
+
+fn hit(hit: &Hit) -> Json {
+    let stage = |rank: Option<super::StageRank>| rank.map(|rank| json!({"rank": rank.rank, "score": rank.score}));
+    json!({
+        "key": hit.key,
+        "rank": hit.rank,
+        "score": hit.score,
+        "lexical": stage(hit.lexical),
+        "semantic": stage(hit.semantic),
+        "fused": stage(hit.fused),
+        "rerank": hit.rerank.map(|judged| json!({"rank": judged.rank, "logit": judged.logit})),
+        "passage": hit.passage.as_ref().map(|passage| {
+            json!({"text": passage.text, "field": passage.field, "start": passage.start, "end": passage.end})
+        }),
+        "fields": hit.fields.iter().map(|(name, value)| (name.clone(), field(value))).collect::<Map<_, _>>(),
+    })
+}
+
+fn field(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => json!(text),
+        Value::Integer(number) => json!(number),
+        Value::Float(number) => json!(number),
+        Value::Date(date) => json!(date.to_string()),
+        Value::Boolean(truth) => json!(truth),
+    }
+}
+
+/// Milliseconds to the microsecond.
+fn ms(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}

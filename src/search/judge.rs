@@ -1,0 +1,161 @@
+//! The second stage: the best passages of the first candidates, read with the query by the cross-encoder.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::Search;
+use super::first_stage::FirstStage;
+use super::response::{Note, Passage, Response};
+use crate::error::{Error, ModelError};
+use crate::lexical::Analyzer;
+use crate::passage::with_heading;
+use crate::schema::{FieldType, Value};
+use crate::store::StoredPassage;
+
+/// What became of one candidate.
+#[derive(Clone, Default)]
+pub(super) struct Verdict {
+    pub(super) logit: Option<f32>,
+    /// The passage with that logit.
+    winner: Option<StoredPassage>,
+}
+
+/// Judges the first `rerank` candidates; one verdict each, in their order.
+pub(super) fn run(search: &Search<'_>, text: &str, stage: &FirstStage, response: &mut Response) -> Result<Vec<Verdict>, Error> {
+    let Some(judge) = search.judge.filter(|_| search.rerank > 0 && !stage.order.is_empty()) else { return Ok(Vec::new()) };
+    response.used(judge.device(), judge.identity().name());
+    let begun = Instant::now();
+    let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
+    let headings = headings(search, &numbers)?;
+    let chosen = choose(search, text, stage, &numbers, search.passages)?;
+    response.timings.read += begun.elapsed();
+
+    let begun = Instant::now();
+    let mut owners = Vec::new();
+    let mut inputs = Vec::new();
+    for (candidate, passages) in chosen.iter().enumerate() {
+        for (at, passage) in passages.iter().enumerate().filter(|(_, passage)| !passage.text.trim().is_empty()) {
+            let is_heading =
+                search.snapshot.schema().field(&passage.field).is_some_and(|field| field.kind() == FieldType::Heading);
+            let heading = if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) };
+            owners.push((candidate, at));
+            inputs.push(with_heading(heading, &passage.text));
+        }
+    }
+    let judgements = match judge.judge(text, &inputs) {
+        Ok(judgements) => judgements,
+        Err(ModelError::QueryTooLong { tokens, most, .. }) => {
+            response.notes.push(Note::NotJudged { tokens, most });
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut verdicts = vec![Verdict::default(); numbers.len()];
+    for (&(candidate, at), judgement) in owners.iter().zip(&judgements) {
+        let verdict = &mut verdicts[candidate];
+        if verdict.logit.is_none_or(|best| judgement.logit > best) {
+            *verdict = Verdict { logit: Some(judgement.logit), winner: Some(chosen[candidate][at].clone()) };
+        }
+    }
+    let truncated = judgements.iter().filter(|judgement| judgement.truncated).count();
+    if truncated > 0 {
+        response.notes.push(Note::PassagesTruncated { count: truncated, of: judgements.len() });
+    }
+    response.judged = verdicts.iter().filter(|verdict| verdict.logit.is_some()).count();
+    response.timings.judge = begun.elapsed();
+    Ok(verdicts)
+}
+
+/// For each candidate to be shown, its best passage: by logit where it was judged, else by what the first stage knows.
+pub(super) fn winning_passages(
+    search: &Search<'_>,
+    text: &str,
+    stage: &FirstStage,
+    verdicts: &[Verdict],
+    shown: &[usize],
+) -> Result<Vec<Option<Passage>>, Error> {
+    let winner = |position: usize| verdicts.get(position).and_then(|verdict| verdict.winner.clone());
+    let open: Vec<u64> =
+        shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
+    let mut rest = choose(search, text, stage, &open, 1)?.into_iter();
+    let passage = |position: &usize| {
+        let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
+        stored.map(|stored| Passage {
+            text: stored.text,
+            field: stored.field,
+            start: stored.start as usize,
+            end: stored.end as usize,
+        })
+    };
+    Ok(shown.iter().map(passage).collect())
+}
+
+/// The `most` most promising passages of each document, best first: by similarity where the query is a vector, else by how
+/// many of its words they hold.
+fn choose(
+    search: &Search<'_>,
+    text: &str,
+    stage: &FirstStage,
+    documents: &[u64],
+    most: usize,
+) -> Result<Vec<Vec<StoredPassage>>, Error> {
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = search.snapshot.passages()?;
+    let read = |positions: &[usize]| -> Result<HashMap<usize, StoredPassage>, Error> {
+        let passages = search.snapshot.store().read_passages(&table.index, positions)?;
+        Ok(positions.iter().copied().zip(passages).collect())
+    };
+    let (chosen, texts) = match &stage.similarities {
+        Some(similarities) => {
+            let score = |position: usize| similarities.get(position).copied().unwrap_or(f32::MIN);
+            let chosen: Vec<Vec<usize>> = documents.iter().map(|&document| table.best_of(document, most, score)).collect();
+            let texts = read(&chosen.concat())?;
+            (chosen, texts)
+        }
+        None => {
+            let texts = read(&documents.iter().flat_map(|&document| table.of_document(document)).collect::<Vec<_>>())?;
+            let overlaps = overlaps(text, &texts);
+            let score = |position: usize| overlaps.get(&position).copied().unwrap_or(0.0);
+            (documents.iter().map(|&document| table.best_of(document, most, score)).collect(), texts)
+        }
+    };
+    let passage = |position: &usize| texts.get(position).cloned();
+    Ok(chosen.iter().map(|positions| positions.iter().filter_map(passage).collect()).collect())
+}
+
+/// How many different words of the query each passage holds.
+fn overlaps(query: &str, passages: &HashMap<usize, StoredPassage>) -> HashMap<usize, f32> {
+    let mut analyzer = Analyzer::new();
+    let mut wanted = HashSet::new();
+    analyzer.words(query, |word| {
+        wanted.insert(word.to_owned());
+    });
+    let mut overlap = |text: &str| {
+        let mut found = HashSet::new();
+        analyzer.words(text, |word| {
+            if let Some(word) = wanted.get(word) {
+                found.insert(word.clone());
+            }
+        });
+        found.len() as f32
+    };
+    passages.iter().map(|(&position, passage)| (position, overlap(&passage.text))).collect()
+}
+
+/// The headings of documents, joined as they were for the encoder.
+fn headings(search: &Search<'_>, numbers: &[u64]) -> Result<Vec<String>, Error> {
+    let names: Vec<&str> = search.snapshot.schema().names_of(FieldType::Heading).collect();
+    let rows = search.snapshot.store().read_documents(search.snapshot.documents()?, numbers, &names)?;
+    let join = |values: Vec<(String, Value)>| {
+        values
+            .iter()
+            .filter_map(|(_, value)| value.as_text())
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    Ok(rows.into_iter().map(join).collect())
+}

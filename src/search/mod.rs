@@ -1,0 +1,16 @@
+//! The way out: both legs of the first stage at once, their fusion, and the cross-encoder's judgement of the best.
+//!
+//! A [`Snapshot`] is one committed generation; [`Search`] is a question to it; [`Response`] is the answer with the rank and
+//! score that each stage gave, the passage that won, and what it cost.
+
+mod first_stage;
+mod json;
+mod judge;
+mod passages;
+mod request;
+mod response;
+mod snapshot;
+
+pub use request::{Mode, Search};
+pub use response::{Hit, Judged, Note, Passage, Response, StageRank, Timings};
+pub use snapshot::Snapshot;

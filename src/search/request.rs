@@ -1,0 +1,245 @@
+//! A question, and how it is to be answered.
+
+use std::time::Instant;
+
+use super::first_stage::FirstStage;
+use super::judge::Verdict;
+use super::response::{Hit, Judged, Passage, Response, Timings};
+use super::{Snapshot, StageRank, judge};
+use crate::error::{Error, SearchError};
+use crate::model::CrossEncoder;
+use crate::rank::{Candidate, FinalOrder};
+use crate::schema::check_vector;
+use crate::store::VectorSource;
+
+/// Which legs the first stage has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// BM25 over the words alone.
+    Lexical,
+    /// The vectors alone.
+    Semantic,
+    /// Both, joined by reciprocal rank fusion.
+    Hybrid,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Lexical => "lexical",
+            Self::Semantic => "semantic",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// A search that is being put together; [`Search::run`] answers it.
+///
+/// Three numbers: each leg finds `candidates` documents, and as many are kept after fusion; the first `rerank` of them are
+/// judged by the cross-encoder; the first `limit` of the final order are shown. A larger `limit` shows more of the same order,
+/// never another, so it shows at most `candidates`.
+///
+/// ```
+/// use fossick::{Document, Index, Mode, Options, Schema};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("notes");
+/// let schema = Schema::builder().heading("title").text("body").build()?;
+/// let index = Index::open_or_create(&path, Options::new().schema(schema))?;
+/// let mut writer = index.writer()?;
+/// writer.add(Document::new("a").set("title", "Wells").set("body", "How to dig a well by hand."))?;
+/// writer.add(Document::new("b").set("title", "Roofs").set("body", "How to thatch a roof."))?;
+/// writer.commit()?;
+/// let response = index.snapshot()?.search("digging wells").mode(Mode::Lexical).limit(5).run()?;
+/// assert_eq!(response.hits[0].key, "a");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Search<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) query: String,
+    pub(super) mode: Option<Mode>,
+    pub(super) vector: Option<Vec<f32>>,
+    pub(super) candidates: usize,
+    pub(super) rerank: usize,
+    pub(super) judge: Option<&'a CrossEncoder>,
+    pub(super) passages: usize,
+    limit: usize,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, query: &str) -> Self {
+        Self {
+            snapshot,
+            query: query.to_owned(),
+            mode: None,
+            vector: None,
+            candidates: 100,
+            rerank: 0,
+            judge: None,
+            passages: 3,
+            limit: 10,
+        }
+    }
+
+    /// Which legs to use; [`Mode::Hybrid`] unless set, or [`Mode::Lexical`] in an index without vectors.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The query as a vector, for an index whose vectors the application brings.
+    #[must_use]
+    pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
+        self.vector = Some(vector.into());
+        self
+    }
+
+    /// How many documents each leg finds, and how many go on after fusion; 100 unless set.
+    #[must_use]
+    pub fn candidates(mut self, candidates: usize) -> Self {
+        self.candidates = candidates;
+        self
+    }
+
+    /// Has the first `candidates` documents of the first stage judged; none unless set.
+    #[must_use]
+    pub fn rerank(mut self, candidates: usize, judge: &'a CrossEncoder) -> Self {
+        self.rerank = candidates;
+        self.judge = Some(judge);
+        self
+    }
+
+    /// How many of a document's passages are judged, the most promising ones; 3 unless set, at least 1. A document's logit is
+    /// its best passage's.
+    #[must_use]
+    pub fn passages_per_document(mut self, passages: usize) -> Self {
+        self.passages = passages.max(1);
+        self
+    }
+
+    /// How many hits are shown; 10 unless set.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Answers.
+    ///
+    /// A query without a letter, digit or sign (empty, white space, control characters) finds nothing, and no stage runs. Of
+    /// a very long query, BM25 takes the first 1,024 different words and the encoder the tokens that it reads; where it
+    /// leaves the cross-encoder no room, nothing is judged. [`Response::notes`] tells both.
+    ///
+    /// # Errors
+    /// [`SearchError::NoQueryVector`], [`SearchError::QueryVectorRefused`], [`crate::SchemaError::Vector`]; [`crate::ModelError`]
+    /// from the models and [`crate::StorageError`] from the disk.
+    pub fn run(self) -> Result<Response, Error> {
+        let begun = Instant::now();
+        let mode = self.checked_mode()?;
+        let mut response = Response {
+            query: self.query.clone(),
+            mode,
+            device: None,
+            generation: self.snapshot.generation(),
+            timings: Timings::default(),
+            candidates: 0,
+            judged: 0,
+            notes: Vec::new(),
+            hits: Vec::new(),
+        };
+        // Control characters are neither words nor tokens; as spaces they also separate what they stood between.
+        let text = self.query.replace(char::is_control, " ");
+        if !text.trim().is_empty() && self.candidates > 0 && self.snapshot.document_count() > 0 {
+            let stage = FirstStage::run(&self, text.trim(), mode, &mut response)?;
+            let verdicts = judge::run(&self, text.trim(), &stage, &mut response)?;
+            response.hits = self.hits(text.trim(), &stage, &verdicts, &mut response.timings)?;
+        }
+        response.timings.total = begun.elapsed();
+        Ok(response)
+    }
+
+    /// The mode, with everything that it needs present.
+    fn checked_mode(&self) -> Result<Mode, Error> {
+        let source = &self.snapshot.store().header.vectors;
+        let mode = self.mode.unwrap_or(if *source == VectorSource::Nothing { Mode::Lexical } else { Mode::Hybrid });
+        let missing = |why: String, remedy| SearchError::NoQueryVector { why, remedy };
+        match (source, &self.vector) {
+            (VectorSource::Application(dimension), Some(vector)) => check_vector("the query", vector, *dimension as usize)?,
+            (VectorSource::Encoder(_), Some(_)) => {
+                return Err(SearchError::QueryVectorRefused { makes: "makes its own vectors" }.into());
+            }
+            (VectorSource::Nothing, Some(_)) => return Err(SearchError::QueryVectorRefused { makes: "keeps no vectors" }.into()),
+            (_, None) if mode == Mode::Lexical => {}
+            (VectorSource::Nothing, None) => {
+                return Err(
+                    missing("the index was made without vectors".to_owned(), "make an index with `Options::encoder`").into()
+                );
+            }
+            (VectorSource::Application(_), None) => {
+                return Err(missing(
+                    "the application brings the vectors of this index".to_owned(),
+                    "give it with `Search::vector`",
+                )
+                .into());
+            }
+            (VectorSource::Encoder(identity), None) if self.snapshot.encoder().is_none() => {
+                let why = format!("the index was opened without its encoder, {identity}");
+                return Err(missing(why, "open the index with `Options::encoder`").into());
+            }
+            (VectorSource::Encoder(_), None) => {}
+        }
+        Ok(mode)
+    }
+
+    /// The first `limit` of the final order, with everything that is known of them.
+    fn hits(&self, text: &str, stage: &FirstStage, verdicts: &[Verdict], timings: &mut Timings) -> Result<Vec<Hit>, Error> {
+        let judgement = |position: usize| verdicts.get(position).and_then(|verdict| verdict.logit);
+        let candidates: Vec<Candidate> =
+            (0..stage.order.len()).map(|position| Candidate { logit: judgement(position) }).collect();
+        let order = FinalOrder::default().arrange(&candidates);
+        let rerank_rank = |position: usize| {
+            let mine = judgement(position)?;
+            let better = |(other, logit): (usize, Option<f32>)| {
+                logit.is_some_and(|logit| logit > mine || logit == mine && other < position)
+            };
+            Some((0..verdicts.len()).map(|other| (other, judgement(other))).filter(|&pair| better(pair)).count() + 1)
+        };
+
+        let begun = Instant::now();
+        let shown: Vec<usize> = order.into_iter().take(self.limit).collect();
+        let numbers: Vec<u64> = shown.iter().map(|&position| stage.order[position].0).collect();
+        let documents = self.snapshot.documents()?;
+        let names: Vec<&str> = self.snapshot.schema().fields().iter().map(|field| field.name()).collect();
+        let fields = self.snapshot.store().read_documents(documents, &numbers, &names)?;
+        let winners = judge::winning_passages(self, text, stage, verdicts, &shown)?;
+        timings.read += begun.elapsed();
+
+        let hit = |(at, ((position, fields), passage)): (usize, ((usize, _), Option<Passage>))| {
+            let (number, fused) = stage.order[position];
+            let judged = judgement(position).zip(rerank_rank(position)).map(|(logit, rank)| Judged { rank, logit });
+            Hit {
+                key: documents.key(number).unwrap_or_default().to_owned(),
+                rank: at + 1,
+                score: judged.map_or(fused, |judged| judged.logit),
+                lexical: stage.lexical.get(&number).copied(),
+                semantic: stage.semantic.get(&number).copied(),
+                fused: (stage.mode == Mode::Hybrid).then_some(StageRank { rank: position + 1, score: fused }),
+                rerank: judged,
+                passage,
+                fields,
+            }
+        };
+        Ok(shown.iter().copied().zip(fields).zip(winners).enumerate().map(hit).collect())
+    }
+}
+
+impl std::fmt::Debug for Search<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Search({:?}, {:?}, {} candidates, {} judged, {} shown)",
+            self.query, self.mode, self.candidates, self.rerank, self.limit
+        )
+    }
+}

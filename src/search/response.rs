@@ -1,0 +1,192 @@
+//! An answer, and what is known about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Mode, json};
+use crate::model::Device;
+use crate::schema::Value;
+
+/// The answer to a search.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Response {
+    /// The query as it was asked.
+    pub query: String,
+    /// Which legs the first stage had.
+    pub mode: Mode,
+    /// Where the models ran, the cross-encoder where it judged and else the encoder; `None` when no model ran.
+    pub device: Option<String>,
+    /// The generation that was searched.
+    pub generation: u64,
+    /// What each step took.
+    pub timings: Timings,
+    /// How many documents the first stage kept.
+    pub candidates: usize,
+    /// How many of them the cross-encoder judged.
+    pub judged: usize,
+    /// What weakened the answer, if anything did.
+    pub notes: Vec<Note>,
+    /// The hits, best first.
+    pub hits: Vec<Hit>,
+}
+
+/// What each step of a search took. Words and vectors run at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timings {
+    /// The query's vector.
+    pub encode: Duration,
+    /// BM25.
+    pub lexical: Duration,
+    /// The comparison with all vectors.
+    pub semantic: Duration,
+    /// Joining the two lists.
+    pub fuse: Duration,
+    /// Reading keys, passages and fields; the first search of a snapshot reads most.
+    pub read: Duration,
+    /// The cross-encoder.
+    pub judge: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+/// Something that weakened an answer without making it wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// A model ran on the CPU because its device could not be opened.
+    DeviceFallback {
+        /// The model.
+        model: String,
+        /// Why.
+        reason: String,
+    },
+    /// The encoder read only the beginning of the query.
+    QueryTruncated {
+        /// The tokens that it reads.
+        most: usize,
+    },
+    /// The query leaves the cross-encoder no room for a passage, so nothing was judged.
+    NotJudged {
+        /// The query's tokens.
+        tokens: usize,
+        /// The most that can be judged.
+        most: usize,
+    },
+    /// The cross-encoder read only the beginning of some passages.
+    PassagesTruncated {
+        /// How many.
+        count: usize,
+        /// Of how many that were judged.
+        of: usize,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeviceFallback { model, reason } => write!(f, "{model} runs on the CPU: {reason}"),
+            Self::QueryTruncated { most } => {
+                write!(f, "the query is longer than the {most} tokens that the encoder reads; it read the beginning")
+            }
+            Self::NotJudged { tokens, most } => {
+                write!(
+                    f,
+                    "the query has {tokens} tokens and the cross-encoder judges with queries of up to {most}; nothing was judged"
+                )
+            }
+            Self::PassagesTruncated { count, of } => {
+                write!(f, "the cross-encoder read only the beginning of {count} of {of} passages")
+            }
+        }
+    }
+}
+
+/// The place and score that one stage gave a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StageRank {
+    /// From 1.
+    pub rank: usize,
+    /// BM25 for words, the best passage's cosine for vectors, the sum of reciprocal ranks for both.
+    pub score: f32,
+}
+
+/// What the cross-encoder said of a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// The place among the judged, from 1.
+    pub rank: usize,
+    /// The best passage's logit.
+    pub logit: f32,
+}
+
+/// A stretch of a document's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The text.
+    pub text: String,
+    /// The field that it is from.
+    pub field: String,
+    /// Where it begins in that field's text, in bytes.
+    pub start: usize,
+    /// Where it ends, in bytes.
+    pub end: usize,
+}
+
+/// A document that was found.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Hit {
+    /// The document's key.
+    pub key: String,
+    /// The place in the final order, from 1.
+    pub rank: usize,
+    /// What decided the place: the logit where the document was judged, and else the first stage's score. The two are not
+    /// comparable.
+    pub score: f32,
+    /// BM25's word; `None` where that leg did not find it.
+    pub lexical: Option<StageRank>,
+    /// The vectors' word; `None` where that leg did not find it.
+    pub semantic: Option<StageRank>,
+    /// The place after fusion; `None` where there was but one leg.
+    pub fused: Option<StageRank>,
+    /// The cross-encoder's word; `None` where it was not asked.
+    pub rerank: Option<Judged>,
+    /// The passage with the best logit, or the one nearest to the query where none was judged; `None` for a document without
+    /// text.
+    pub passage: Option<Passage>,
+    /// The document's values, in the order of the schema.
+    pub fields: Vec<(String, Value)>,
+}
+
+impl Hit {
+    /// The value of a field.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The text of a field; empty where there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.field(name).and_then(Value::as_text).unwrap_or_default()
+    }
+}
+
+impl Response {
+    /// The response as one JSON object, the same that the command line prints:
+    ///
+    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "judged", "notes": [..], "hits": [{"key",
+    /// "rank", "score", "lexical": {"rank", "score"} or null, "semantic": .., "fused": .., "rerank": {"rank", "logit"} or null,
+    /// "passage": {"text", "field", "start", "end"} or null, "fields": {..}}]}`
+    pub fn to_json(&self) -> String {
+        json::response(self).to_string()
+    }
+
+    /// Notes where a model ran, and that it had to be on the CPU.
+    pub(super) fn used(&mut self, device: &Device, model: &str) {
+        self.device = Some(device.info().to_string());
+        if let Some(reason) = device.fallback() {
+            self.notes.push(Note::DeviceFallback { model: model.to_owned(), reason: reason.to_owned() });
+        }
+    }
+}

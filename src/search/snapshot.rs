@@ -1,0 +1,134 @@
+//! One committed generation, ready to be searched.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Search;
+use super::passages::PassageTable;
+use crate::error::{Error, StorageError};
+use crate::lexical::WordsReader;
+use crate::model::Encoder;
+use crate::schema::{Document, Schema};
+use crate::store::{DocumentIndex, Generation};
+
+/// One committed generation of an index. It never changes, whatever a writer does meanwhile. Cheap to clone, and shared
+/// among threads; its files are kept for as long as a clone lives.
+#[derive(Clone)]
+pub struct Snapshot {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    generation: Generation,
+    words: WordsReader,
+    encoder: Option<Encoder>,
+    documents: OnceLock<DocumentIndex>,
+    passages: OnceLock<PassageTable>,
+    loading: Mutex<()>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(generation: Generation, encoder: Option<Encoder>) -> Result<Self, Error> {
+        let state = &generation.header.words;
+        let path = generation.layout.words(state.epoch);
+        let words = WordsReader::open(&path, &state.meta)?;
+        if words.count() != generation.header.documents {
+            let fact = format!(
+                "CURRENT says {} documents at generation {}, found {}",
+                generation.header.documents,
+                generation.header.generation,
+                words.count()
+            );
+            return Err(StorageError::Inconsistent { path, fact }.into());
+        }
+        let inner =
+            Inner { generation, words, encoder, documents: OnceLock::new(), passages: OnceLock::new(), loading: Mutex::new(()) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The number of the generation; each commit makes the next.
+    pub fn generation(&self) -> u64 {
+        self.inner.generation.header.generation
+    }
+
+    /// The number of documents.
+    pub fn document_count(&self) -> u64 {
+        self.inner.generation.header.documents
+    }
+
+    /// The number of passages.
+    pub fn passage_count(&self) -> u64 {
+        self.inner.generation.header.passages
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &Schema {
+        &self.inner.generation.header.schema
+    }
+
+    /// Starts a search; see [`Search`].
+    pub fn search<'a>(&'a self, query: &str) -> Search<'a> {
+        Search::new(self, query)
+    }
+
+    /// The document with this key, as it was added, without a vector.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk refuses.
+    pub fn document(&self, key: &str) -> Result<Option<Document>, Error> {
+        let documents = self.documents()?;
+        let Some(number) = documents.number(key) else { return Ok(None) };
+        let names: Vec<&str> = self.schema().fields().iter().map(|field| field.name()).collect();
+        let values = self.inner.generation.read_documents(documents, &[number], &names)?.into_iter().flatten();
+        Ok(Some(values.fold(Document::new(key), |document, (field, value)| document.set(field, value))))
+    }
+
+    /// All keys, in the order in which the documents were added.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk refuses.
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        Ok(self.documents()?.entries().map(|(_, key)| key.to_owned()).collect())
+    }
+
+    pub(super) fn store(&self) -> &Generation {
+        &self.inner.generation
+    }
+
+    pub(super) fn words(&self) -> &WordsReader {
+        &self.inner.words
+    }
+
+    pub(super) fn encoder(&self) -> Option<&Encoder> {
+        self.inner.encoder.as_ref()
+    }
+
+    /// Numbers and keys, read when they are first needed.
+    pub(super) fn documents(&self) -> Result<&DocumentIndex, StorageError> {
+        self.load(&self.inner.documents, || self.inner.generation.document_index())
+    }
+
+    /// Passages and vectors, read when they are first needed.
+    pub(super) fn passages(&self) -> Result<&PassageTable, StorageError> {
+        let dimension = self.inner.generation.header.vectors.dimension();
+        self.load(&self.inner.passages, || Ok(PassageTable::new(self.inner.generation.passage_index()?, dimension)))
+    }
+
+    /// Fills a cell once, however many threads ask.
+    fn load<'a, T>(&self, cell: &'a OnceLock<T>, read: impl FnOnce() -> Result<T, StorageError>) -> Result<&'a T, StorageError> {
+        if let Some(value) = cell.get() {
+            return Ok(value);
+        }
+        let _one_at_a_time = self.inner.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = cell.get() {
+            return Ok(value);
+        }
+        let value = read()?;
+        Ok(cell.get_or_init(|| value))
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot(generation {}, {} documents)", self.generation(), self.document_count())
+    }
+}

@@ -1,0 +1,83 @@
+//! Who writes, and which generations are being read.
+//!
+//! Both are locks on files that the kernel releases when their holder dies, whatever it dies of.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use super::Layout;
+use crate::error::{OpenError, StorageError};
+
+/// Held by the one writer.
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    pub(super) fn take(layout: &Layout) -> Result<Self, crate::Error> {
+        let path = layout.lock();
+        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(StorageError::io(&path, "opening the lock file"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Windows does not let others read a locked file.
+                let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+                let holder = if known { holder.trim().to_owned() } else { "unknown".to_owned() };
+                return Err(OpenError::Locked { path, holder }.into());
+            }
+            Err(TryLockError::Error(source)) => return Err(StorageError::Io { path, doing: "locking", source }.into()),
+        }
+        let name = std::process::id().to_string();
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(name.as_bytes()));
+        written.map_err(StorageError::io(&path, "writing the process id"))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Announces to writers in any process that a generation is being read; they leave its files alone.
+pub(super) struct ReaderPin {
+    _file: File,
+}
+
+impl ReaderPin {
+    /// `None` where nothing can be written, as on read-only media: nobody can clean up there either.
+    ///
+    /// The caller must look at `CURRENT` again afterwards: a writer looks for pins after it has published, so a pin for the
+    /// generation that is still current is one that every later writer sees.
+    pub(super) fn take(layout: &Layout, generation: u64) -> Option<Self> {
+        let readers = layout.readers();
+        fs::create_dir_all(&readers).ok()?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(pin_path(&readers, generation)).ok()?;
+        file.try_lock_shared().ok()?;
+        Some(Self { _file: file })
+    }
+
+    /// Whether a generation older than `current` is being read; pins that nobody holds are removed.
+    pub(super) fn any_older(layout: &Layout, current: u64) -> bool {
+        let Ok(entries) = fs::read_dir(layout.readers()) else { return false };
+        let mut held = false;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+            if generation.is_none_or(|generation| generation >= current) {
+                continue;
+            }
+            let free = File::options().read(true).write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok());
+            if free {
+                // Windows refuses while somebody is just opening it; the next commit tries again.
+                let _ = fs::remove_file(&path);
+            } else {
+                held = true;
+            }
+        }
+        held
+    }
+}
+
+fn pin_path(readers: &Path, generation: u64) -> std::path::PathBuf {
+    readers.join(format!("{generation}.pin"))
+}

@@ -1,0 +1,21 @@
+//! The directory on disk: its one commit point, its lock, its tables.
+//!
+//! Documents and passages live in two Lance tables, which are the truth of the index; `CURRENT` names one version of each,
+//! and one state of the words, and so one generation of everything. Nothing is ever read "as the latest": what `CURRENT`
+//! does not name does not exist. `storage-format.md` describes every file and every step.
+//! **Invariant:** this room loads no model, and all calls into Lance are made here, on a thread of their own.
+
+mod columns;
+mod header;
+mod layout;
+mod lock;
+mod reader;
+mod table;
+mod thread;
+mod writer;
+
+pub(crate) use columns::PassageRow;
+pub(crate) use header::{Header, VectorSource, WordsState};
+pub(crate) use layout::Layout;
+pub(crate) use reader::{DocumentIndex, Generation, PassageIndex, StoredPassage};
+pub(crate) use writer::StoreWriter;

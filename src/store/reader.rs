@@ -1,0 +1,221 @@
+//! One committed generation, for reading.
+
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt64Type};
+
+use super::columns::{END, FIELD, KEY, NUMBER, START, TEXT, VECTOR, document_values};
+use super::lock::ReaderPin;
+use super::table::Table;
+use super::thread::LanceThread;
+use super::{Header, Layout};
+use crate::error::{Error, StorageError};
+use crate::schema::Value;
+
+/// Lance's name for where a row is.
+const ADDRESS: &str = "_rowaddr";
+
+/// The documents of a generation, by number.
+pub(crate) struct DocumentIndex {
+    numbers: Vec<u64>,
+    addresses: Vec<u64>,
+    keys: Vec<Box<str>>,
+}
+
+impl DocumentIndex {
+    fn position(&self, number: u64) -> Option<usize> {
+        self.numbers.binary_search(&number).ok()
+    }
+
+    /// The key of a document.
+    pub(crate) fn key(&self, number: u64) -> Option<&str> {
+        self.position(number).and_then(|at| self.keys.get(at)).map(AsRef::as_ref)
+    }
+
+    /// The number of the document with that key.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.entries().find(|(_, known)| *known == key).map(|(number, _)| number)
+    }
+
+    /// Numbers and keys, in order of numbers.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.numbers.iter().copied().zip(self.keys.iter().map(AsRef::as_ref))
+    }
+}
+
+/// The passages of a generation, in the order of the table; the passages of one document are neighbours.
+pub(crate) struct PassageIndex {
+    /// The document of each passage.
+    pub(crate) documents: Vec<u64>,
+    /// Where each passage is.
+    pub(crate) addresses: Vec<u64>,
+    /// The vectors, one after the other; empty in an index without vectors.
+    pub(crate) vectors: Vec<f32>,
+}
+
+/// A passage as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredPassage {
+    pub(crate) field: String,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) text: String,
+}
+
+/// A generation that stays readable for as long as this lives.
+pub(crate) struct Generation {
+    pub(crate) layout: Layout,
+    pub(crate) header: Header,
+    documents: Table,
+    passages: Table,
+    // Last, so that it is let go after the tables.
+    _pin: Option<ReaderPin>,
+}
+
+impl Generation {
+    /// The newest committed one.
+    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+        let layout = Layout::new(root)?;
+        let (header, pin) = pinned_header(&layout)?;
+        let thread = LanceThread::start()?;
+        let documents = Table::open(layout.documents(), header.documents_version, &thread)?;
+        let passages = Table::open(layout.passages(), header.passages_version, &thread)?;
+        Ok(Self { layout, header, documents, passages, _pin: pin })
+    }
+
+    /// Numbers, keys and places of all documents.
+    pub(crate) fn document_index(&self) -> Result<DocumentIndex, StorageError> {
+        let mut rows: Vec<(u64, u64, Box<str>)> = Vec::with_capacity(self.header.documents as usize);
+        for batch in self.documents.scan(&[NUMBER, KEY])? {
+            let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
+            let addresses = self.numbers(&self.documents, &batch, ADDRESS)?;
+            let keys = strings(&self.documents, &batch, KEY)?;
+            rows.extend(numbers.iter().zip(addresses).zip(keys).map(|((number, address), key)| (*number, *address, key.into())));
+        }
+        self.expect(&self.documents, self.header.documents, rows.len())?;
+        rows.sort_unstable_by_key(|(number, _, _)| *number);
+        let mut index = DocumentIndex { numbers: Vec::new(), addresses: Vec::new(), keys: Vec::new() };
+        for (number, address, key) in rows {
+            index.numbers.push(number);
+            index.addresses.push(address);
+            index.keys.push(key);
+        }
+        Ok(index)
+    }
+
+    /// Places and vectors of all passages.
+    pub(crate) fn passage_index(&self) -> Result<PassageIndex, StorageError> {
+        let dimension = self.header.vectors.dimension();
+        let columns: &[&str] = if dimension.is_some() { &[NUMBER, VECTOR] } else { &[NUMBER] };
+        let count = self.header.passages as usize;
+        let mut index = PassageIndex {
+            documents: Vec::with_capacity(count),
+            addresses: Vec::with_capacity(count),
+            vectors: Vec::with_capacity(count * dimension.unwrap_or(0)),
+        };
+        for batch in self.passages.scan(columns)? {
+            index.documents.extend(self.numbers(&self.passages, &batch, NUMBER)?);
+            index.addresses.extend(self.numbers(&self.passages, &batch, ADDRESS)?);
+            if let Some(dimension) = dimension {
+                let column = batch.column_by_name(VECTOR);
+                let wrong =
+                    || self.passages.wrong_column(VECTOR, "lists of 32-bit floats", column.map(|column| column.data_type()));
+                let lists = column
+                    .and_then(|column| column.as_fixed_size_list_opt())
+                    .filter(|lists| lists.value_length() as usize == dimension);
+                let values = lists.ok_or_else(wrong)?.values().as_primitive_opt::<Float32Type>().ok_or_else(wrong)?;
+                index.vectors.extend_from_slice(values.values());
+            }
+        }
+        self.expect(&self.passages, self.header.passages, index.documents.len())?;
+        Ok(index)
+    }
+
+    /// Values of some fields of documents, in the order asked for. Numbers that are not in the index are an error.
+    pub(crate) fn read_documents(
+        &self,
+        index: &DocumentIndex,
+        numbers: &[u64],
+        fields: &[&str],
+    ) -> Result<Vec<Vec<(String, Value)>>, StorageError> {
+        if numbers.is_empty() || fields.is_empty() {
+            return Ok(vec![Vec::new(); numbers.len()]);
+        }
+        let place = |number: &u64| {
+            index.position(*number).and_then(|at| index.addresses.get(at)).copied().ok_or_else(|| StorageError::Inconsistent {
+                path: self.documents.path().to_path_buf(),
+                fact: format!("document number {number} is in the words or the vectors, and not in this table"),
+            })
+        };
+        let addresses = numbers.iter().map(place).collect::<Result<Vec<u64>, _>>()?;
+        let batch = self.documents.take(&addresses, fields)?;
+        let row = |row| {
+            document_values(&self.header.schema, fields, &batch, row)
+                .ok_or_else(|| self.documents.wrong_column("of a field", "its declared type", None))
+        };
+        (0..batch.num_rows()).map(row).collect()
+    }
+
+    /// Passages by their positions in the [`PassageIndex`], in the order asked for.
+    pub(crate) fn read_passages(&self, index: &PassageIndex, positions: &[usize]) -> Result<Vec<StoredPassage>, StorageError> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let addresses: Vec<u64> = positions.iter().filter_map(|&at| index.addresses.get(at).copied()).collect();
+        let batch = self.passages.take(&addresses, &[FIELD, START, END, TEXT])?;
+        let (fields, texts) = (strings(&self.passages, &batch, FIELD)?, strings(&self.passages, &batch, TEXT)?);
+        let (starts, ends) = (self.numbers(&self.passages, &batch, START)?, self.numbers(&self.passages, &batch, END)?);
+        let places = starts.iter().zip(ends);
+        let passage = |((field, text), (start, end)): ((&str, &str), (&u64, &u64))| StoredPassage {
+            field: field.to_owned(),
+            start: *start,
+            end: *end,
+            text: text.to_owned(),
+        };
+        Ok(fields.into_iter().zip(texts).zip(places).map(passage).collect())
+    }
+
+    fn numbers<'a>(&self, table: &Table, batch: &'a RecordBatch, column: &str) -> Result<&'a [u64], StorageError> {
+        primitive::<UInt64Type>(table, batch, column, "64-bit numbers")
+    }
+
+    fn expect(&self, table: &Table, stated: u64, found: usize) -> Result<(), StorageError> {
+        if stated == found as u64 {
+            return Ok(());
+        }
+        let fact = format!("CURRENT says {stated} rows at generation {}, found {found}", self.header.generation);
+        Err(StorageError::Inconsistent { path: table.path().to_path_buf(), fact })
+    }
+}
+
+/// The header, with its generation announced to writers.
+fn pinned_header(layout: &Layout) -> Result<(Header, Option<ReaderPin>), Error> {
+    loop {
+        let header = Header::read(layout)?;
+        let Some(pin) = ReaderPin::take(layout, header.generation) else { return Ok((header, None)) };
+        if Header::read(layout)?.generation == header.generation {
+            return Ok((header, Some(pin)));
+        }
+    }
+}
+
+fn primitive<'a, T: ArrowPrimitiveType>(
+    table: &Table,
+    batch: &'a RecordBatch,
+    column: &str,
+    expected: &str,
+) -> Result<&'a [T::Native], StorageError> {
+    let found = batch.column_by_name(column);
+    let array = found.and_then(|found| found.as_primitive_opt::<T>());
+    array
+        .map(|array| array.values().as_ref())
+        .ok_or_else(|| table.wrong_column(column, expected, found.map(|found| found.data_type())))
+}
+
+fn strings<'a>(table: &Table, batch: &'a RecordBatch, column: &str) -> Result<Vec<&'a str>, StorageError> {
+    let found = batch.column_by_name(column);
+    let array = found.and_then(|found| found.as_string_opt::<i32>());
+    let array = array.ok_or_else(|| table.wrong_column(column, "text", found.map(|found| found.data_type())))?;
+    Ok((0..array.len()).map(|row| array.value(row)).collect())
+}

@@ -1,0 +1,80 @@
+//! The same numbers on WGPU. Where there is no adapter, these tests say that they are skipped; with
+//! `FOSSICK_REQUIRE_WGPU` in the environment they fail instead.
+
+use fossick::{CrossEncoder, Device, DeviceKind, Encoder, Index, ModelError, Options};
+
+use crate::common::{encoded_index, judge, keys, repository, schema};
+use crate::reference_values::{check_embeddings, check_logits};
+
+/// Any adapter, a software one too, which must be named to be used.
+fn adapter() -> Option<Device> {
+    let found = Device::list().into_iter().find(|device| device.kind != DeviceKind::Cpu);
+    let required = std::env::var_os("FOSSICK_REQUIRE_WGPU").is_some();
+    match found {
+        Some(info) => {
+            let device = Device::named(&info.name).unwrap();
+            match device.fallback() {
+                Some(why) if required => panic!("{why}"),
+                Some(why) => println!("skipped: {why}"),
+                None => println!("on {info}"),
+            }
+            device.fallback().is_none().then_some(device)
+        }
+        None if required => panic!("FOSSICK_REQUIRE_WGPU is set, and WGPU finds no adapter"),
+        None => {
+            println!("skipped: WGPU finds no adapter on this machine");
+            None
+        }
+    }
+}
+
+#[test]
+fn logits_on_wgpu_are_the_reference_ones() {
+    let Some(device) = adapter() else { return };
+    check_logits(&CrossEncoder::load(repository().join("models/ms-marco-minilm-l-12-v2"), &device).unwrap());
+}
+
+#[test]
+fn embeddings_on_wgpu_are_the_reference_ones() {
+    let Some(device) = adapter() else { return };
+    check_embeddings(&Encoder::load(repository().join("models/bge-small-en-v1.5"), &device).unwrap());
+}
+
+#[test]
+fn gpu_and_cpu_agree_on_the_order() {
+    let Some(device) = adapter() else { return };
+    let (_directory, index) = encoded_index();
+    let other = CrossEncoder::load(repository().join("models/ms-marco-minilm-l-12-v2"), &device).unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let search = snapshot.search("how long should dough rest");
+    let on_cpu = search.clone().rerank(5, &judge()).run().unwrap();
+    let on_gpu = search.rerank(5, &other).run().unwrap();
+    assert_eq!(keys(&on_cpu), keys(&on_gpu));
+    assert_eq!(on_gpu.device, Some(device.info().to_string()));
+}
+
+#[test]
+fn the_automatic_choice_is_never_a_software_adapter() {
+    assert_ne!(Device::named("auto").unwrap().info().kind, DeviceKind::Software);
+}
+
+#[test]
+fn the_cpu_is_always_in_the_list() {
+    assert!(Device::list().iter().any(|device| device.kind == DeviceKind::Cpu));
+    assert_eq!(Device::named("CPU").unwrap().info().kind, DeviceKind::Cpu);
+}
+
+#[test]
+fn a_device_that_does_not_exist_is_an_error() {
+    assert!(matches!(Device::named("no such adapter"), Err(ModelError::NoSuchDevice { .. })));
+}
+
+#[test]
+fn the_response_says_where_the_models_ran() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    assert_eq!(snapshot.search("dough").run().unwrap().device.as_deref(), Some("cpu"));
+    let words = Index::open(index.path(), Options::new().schema(schema())).unwrap();
+    let response = words.snapshot().unwrap().search("dough").mode(fossick::Mode::Lexical).run().unwrap();
+    assert_eq!(response.device, None);
+}

@@ -1,0 +1,15 @@
+//! What holds of the engine from outside, one behaviour a file. One binary, because each one links the whole engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod casebook;
+mod common;
+mod devices;
+mod documents;
+mod full_opinions;
+mod generations;
+mod ingest;
+mod model_files;
+mod opening;
+mod reference_values;
+mod searching;
+mod second_stage;

@@ -1,0 +1,100 @@
+//! The two networks give the numbers of an independent implementation, `tests/data/reference.json`.
+
+use std::sync::OnceLock;
+
+use fossick::{CrossEncoder, Encoder};
+use serde_json::Value;
+
+use crate::common::{encoder, judge, repository};
+
+pub fn reference() -> &'static Value {
+    static REFERENCE: OnceLock<Value> = OnceLock::new();
+    REFERENCE
+        .get_or_init(|| serde_json::from_slice(&std::fs::read(repository().join("tests/data/reference.json")).unwrap()).unwrap())
+}
+
+pub fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+    case[field].as_str().unwrap()
+}
+
+/// Every logit within 1e-3, and the same passages cut. A long query that the tests of a pair take is 250 tokens.
+pub fn check_logits(judge: &CrossEncoder) {
+    let cases = reference()["cross_encoder"]["cases"].as_array().unwrap();
+    assert!(cases.len() >= 30);
+    let mut worst: f64 = 0.0;
+    for case in cases {
+        let said = judge.judge(text(case, "query"), &[text(case, "passage")]).unwrap()[0];
+        let difference = (f64::from(said.logit) - case["logit"].as_f64().unwrap()).abs();
+        worst = worst.max(difference);
+        assert!(difference < 1e-3, "{}: {} differs by {difference}", case["name"], said.logit);
+        assert_eq!(said.truncated, case["truncated"].as_bool().unwrap(), "{}", case["name"]);
+    }
+    println!("{} logits, largest difference {worst:.1e}", cases.len());
+}
+
+/// Every component of every embedding within 1e-4.
+pub fn check_embeddings(encoder: &Encoder) {
+    let cases = reference()["encoder"]["cases"].as_array().unwrap();
+    assert!(cases.len() >= 30);
+    let mut worst: f64 = 0.0;
+    for case in cases {
+        let found = match case["prompt_name"].as_str() {
+            Some("query") => encoder.encode_query(text(case, "text")).unwrap(),
+            None => encoder.encode_passages(&[text(case, "text")]).unwrap().remove(0),
+            Some(other) => panic!("prompt {other}"),
+        };
+        for (component, expected) in found.vector.iter().zip(case["embedding"].as_array().unwrap()) {
+            let difference = (f64::from(*component) - expected.as_f64().unwrap()).abs();
+            worst = worst.max(difference);
+            assert!(difference < 1e-4, "{}: a component differs by {difference}", case["name"]);
+        }
+        assert_eq!(found.vector.len(), 384);
+        assert_eq!(found.truncated, case["truncated"].as_bool().unwrap(), "{}", case["name"]);
+    }
+    println!("{} embeddings, largest difference {worst:.1e}", cases.len());
+}
+
+#[test]
+fn logits_on_the_cpu_are_the_reference_ones() {
+    check_logits(&judge());
+}
+
+#[test]
+fn embeddings_on_the_cpu_are_the_reference_ones() {
+    check_embeddings(&encoder());
+}
+
+#[test]
+fn a_score_does_not_depend_on_its_batch() {
+    let cases = reference()["cross_encoder"]["cases"].as_array().unwrap();
+    let passages: Vec<&str> = cases.iter().map(|case| text(case, "passage")).filter(|passage| passage.len() < 1500).collect();
+    let query = "what did the court hold about the limitation period";
+    let together = judge().judge(query, &passages).unwrap();
+    let mut reversed: Vec<&str> = passages.clone();
+    reversed.reverse();
+    let mut backwards = judge().judge(query, &reversed).unwrap();
+    backwards.reverse();
+    for ((passage, together), backwards) in passages.iter().zip(&together).zip(&backwards) {
+        let alone = judge().judge(query, &[passage]).unwrap()[0];
+        assert!((alone.logit - together.logit).abs() < 1e-4, "{passage:?}: {} alone, {} in a batch", alone.logit, together.logit);
+        assert!((backwards.logit - together.logit).abs() < 1e-4);
+    }
+    let vectors = encoder().encode_passages(&passages).unwrap();
+    for (passage, together) in passages.iter().zip(vectors) {
+        let alone = encoder().encode_passages(&[passage]).unwrap().remove(0);
+        assert!(alone.vector.iter().zip(&together.vector).all(|(a, b)| (a - b).abs() < 1e-4), "{passage:?}");
+    }
+}
+
+#[test]
+fn a_query_that_leaves_no_room_is_refused_with_its_length() {
+    let error = judge().judge(&"word ".repeat(600), &["passage"]).unwrap_err().to_string();
+    assert!(error.contains("600 tokens") && error.contains("at most 477"), "{error}");
+    assert!(judge().judge(&"word ".repeat(477), &["passage"]).is_ok());
+}
+
+#[test]
+fn no_passages_make_no_judgements() {
+    assert!(judge().judge::<&str>("query", &[]).unwrap().is_empty());
+    assert!(encoder().encode_passages::<&str>(&[]).unwrap().is_empty());
+}

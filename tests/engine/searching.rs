@@ -1,0 +1,191 @@
+//! The first stage: its modes, its three numbers, and queries of every kind.
+
+use fossick::{Error, Mode, SchemaError, SearchError};
+
+use crate::common::{encoded_index, judge, keys, note, vectors_index, words_index};
+
+#[test]
+fn each_mode_shows_the_ranks_of_its_own_legs() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    for mode in [Mode::Lexical, Mode::Semantic, Mode::Hybrid] {
+        let response = snapshot.search("when must the dough rest").mode(mode).run().unwrap();
+        assert_eq!(response.mode, mode);
+        let hit = &response.hits[0];
+        assert_eq!((hit.key.as_str(), hit.rank), ("bread", 1));
+        assert_eq!(hit.lexical.is_some(), mode != Mode::Semantic);
+        assert_eq!(hit.semantic.is_some(), mode != Mode::Lexical);
+        assert_eq!(hit.fused.is_some(), mode == Mode::Hybrid);
+        assert!(hit.rerank.is_none() && response.judged == 0);
+        assert!(hit.passage.as_ref().unwrap().text.contains("dough"));
+    }
+}
+
+#[test]
+fn fusion_joins_what_the_legs_found() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("words", "", "walnut").vector([0.0, 1.0])).unwrap();
+    writer.add(note("vector", "", "other").vector([1.0, 0.0])).unwrap();
+    writer.add(note("both", "", "walnut and some more words around it").vector([0.9, 0.1])).unwrap();
+    writer.commit().unwrap();
+    let response = index.snapshot().unwrap().search("walnut").vector([1.0, 0.0]).run().unwrap();
+    assert_eq!(keys(&response)[0], "both");
+    let both = &response.hits[0];
+    let (lexical, semantic) = (both.lexical.unwrap().rank as f32, both.semantic.unwrap().rank as f32);
+    assert!((both.fused.unwrap().score - (1.0 / (60.0 + lexical) + 1.0 / (60.0 + semantic))).abs() < 1e-6);
+    assert_eq!(response.hits.iter().find(|hit| hit.key == "vector").unwrap().lexical, None);
+}
+
+#[test]
+fn the_limit_shows_more_of_the_same_order() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let judge = judge();
+    for rerank in [0, 3, 5] {
+        let order = |limit| {
+            let response = snapshot.search("the moon and the earth").rerank(rerank, &judge).limit(limit).run().unwrap();
+            keys(&response).iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()
+        };
+        let all = order(10_000_000);
+        assert_eq!(all.len(), 5);
+        for limit in 0..6 {
+            assert_eq!(order(limit), all[..limit.min(5)]);
+        }
+    }
+}
+
+#[test]
+fn candidates_bound_what_is_found() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    for candidates in [0, 1, 3, 1_000_000_000] {
+        let response = snapshot.search("the moon").candidates(candidates).limit(usize::MAX).run().unwrap();
+        assert_eq!(response.hits.len(), candidates.min(5));
+        assert_eq!(response.candidates, candidates.min(5));
+    }
+}
+
+#[test]
+fn a_query_without_content_finds_nothing() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    for query in ["", "   ", "\n\t", "\u{0}\u{1b}\u{7f}"] {
+        let response = snapshot.search(query).rerank(5, &judge()).run().unwrap();
+        assert!(response.hits.is_empty() && response.judged == 0, "{query:?}");
+        assert_eq!(response.query, query);
+    }
+}
+
+#[test]
+fn stop_words_alone_are_left_to_the_vectors() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    assert!(snapshot.search("the of and").mode(Mode::Lexical).run().unwrap().hits.is_empty());
+    assert_eq!(snapshot.search("the of and").run().unwrap().hits.len(), 5);
+}
+
+#[test]
+fn an_empty_index_answers_with_nothing() {
+    let (_directory, index) = words_index();
+    assert!(index.snapshot().unwrap().search("apples").run().unwrap().hits.is_empty());
+    let (_directory, index) = vectors_index();
+    assert!(index.snapshot().unwrap().search("apples").vector([1.0, 0.0]).run().unwrap().hits.is_empty());
+}
+
+#[test]
+fn strange_queries_have_answers() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let long = "dough and bread, ".repeat(6_000);
+    assert!(long.len() > 100_000);
+    let many_words: String = (0..20_000).map(|number| format!("w{number} ")).collect();
+    for query in [
+        &long,
+        &many_words,
+        "dough\u{0}rest",
+        "AND OR NOT ( \" [ : * ~ ^ \\",
+        "title:dough",
+        "🍞",
+        "'; DROP TABLE documents; --",
+        &"x".repeat(100_000),
+    ] {
+        let response = snapshot.search(query).rerank(5, &judge()).run().unwrap();
+        assert!(response.hits.len() <= 5);
+    }
+    let response = snapshot.search(&long).rerank(5, &judge()).run().unwrap();
+    assert_eq!(response.hits[0].key, "bread");
+    let notes: Vec<String> = response.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        notes.iter().any(|note| note.contains("512 tokens")) && notes.iter().any(|note| note.contains("nothing was judged")),
+        "{notes:?}"
+    );
+    assert_eq!(keys(&snapshot.search("dough\u{0}rest").mode(Mode::Lexical).run().unwrap()), ["bread"]);
+}
+
+#[test]
+fn vectors_are_asked_for_where_they_are_needed_and_refused_where_they_are_not() {
+    let (_directory, own) = vectors_index();
+    let own = own.snapshot().unwrap();
+    assert!(matches!(own.search("x").run(), Err(Error::Search(SearchError::NoQueryVector { .. }))));
+    assert!(own.search("x").mode(Mode::Lexical).run().is_ok());
+    for vector in [vec![1.0], vec![f32::NAN, 0.0], vec![0.0, 0.0]] {
+        assert!(matches!(own.search("x").vector(vector).run(), Err(Error::Schema(SchemaError::Vector { .. }))));
+    }
+    let (_directory, encoded) = encoded_index();
+    let refused = encoded.snapshot().unwrap().search("x").vector([1.0; 384]).run();
+    assert!(matches!(refused, Err(Error::Search(SearchError::QueryVectorRefused { .. }))));
+    let (_directory, words) = words_index();
+    let words = words.snapshot().unwrap();
+    assert!(matches!(words.search("x").mode(Mode::Semantic).run(), Err(Error::Search(SearchError::NoQueryVector { .. }))));
+    assert!(matches!(words.search("x").vector([1.0]).run(), Err(Error::Search(SearchError::QueryVectorRefused { .. }))));
+}
+
+#[test]
+fn equal_scores_are_ordered_by_key_however_they_came_in() {
+    let order = |keys_in: [&str; 4]| {
+        let (_directory, index) = words_index();
+        let mut writer = index.writer().unwrap();
+        for key in keys_in {
+            writer.add(note(key, "", "the same words")).unwrap();
+            writer.commit().unwrap();
+        }
+        let response = index.snapshot().unwrap().search("words").limit(3).run().unwrap();
+        keys(&response).iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(["d", "b", "a", "c"]), ["a", "b", "c"]);
+    assert_eq!(order(["a", "b", "c", "d"]), ["a", "b", "c"]);
+}
+
+#[test]
+fn the_response_as_json_has_its_fixed_shape() {
+    let (_directory, index) = encoded_index();
+    let response = index.snapshot().unwrap().search("dough").rerank(2, &judge()).limit(3).run().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&response.to_json()).unwrap();
+    for field in ["query", "mode", "device", "generation", "timings_ms", "judged", "hits"] {
+        assert!(json.get(field).is_some(), "{field} is missing");
+    }
+    assert_eq!((json["mode"].as_str(), json["judged"].as_u64(), json["generation"].as_u64()), (Some("hybrid"), Some(2), Some(1)));
+    let hits = json["hits"].as_array().unwrap();
+    for field in ["key", "rank", "score", "lexical", "semantic", "fused", "rerank", "passage", "fields"] {
+        assert!(hits.iter().all(|hit| hit.get(field).is_some()), "{field} is missing");
+    }
+    assert!(hits[0]["rerank"]["logit"].is_f64() && hits[2]["rerank"].is_null());
+    assert!(hits[0]["passage"]["start"].is_u64() && hits[0]["fields"]["title"].is_string());
+    assert!(json["timings_ms"]["total"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_snapshot_is_searched_from_many_threads() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let judge = judge();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let response = snapshot.search("dough rests overnight").rerank(3, &judge).run().unwrap();
+                assert_eq!(response.hits[0].key, "bread");
+            });
+        }
+    });
+}

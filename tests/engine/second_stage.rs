@@ -1,0 +1,87 @@
+//! The cross-encoder decides the order of what it judged, over any first stage.
+
+use fossick::{Index, Mode, Options, PassageOptions};
+
+use crate::common::{encoded_index, encoder, judge, keys, note, schema, words_index};
+
+#[test]
+fn judged_hits_come_first_by_logit_and_the_rest_keep_their_order() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let search = snapshot.search("how long does the moon take around the earth");
+    let before = search.clone().run().unwrap();
+    let after = search.rerank(3, &judge()).run().unwrap();
+    assert_eq!((after.judged, after.candidates), (3, 5));
+    let logits: Vec<f32> = after.hits[..3].iter().map(|hit| hit.rerank.unwrap().logit).collect();
+    assert!(logits.is_sorted_by(|a, b| a >= b), "{logits:?}");
+    for (at, hit) in after.hits.iter().enumerate() {
+        assert_eq!((hit.rank, hit.rerank.map(|judged| judged.rank)), (at + 1, (at < 3).then_some(at + 1)));
+        let place = keys(&before).iter().position(|key| *key == hit.key).unwrap() + 1;
+        assert_eq!(hit.fused.unwrap().rank, place);
+    }
+    assert_eq!(keys(&before)[3..], keys(&after)[3..]);
+    assert_eq!(after.hits[0].key, "moon");
+}
+
+#[test]
+fn any_first_stage_can_be_judged() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    for mode in [Mode::Lexical, Mode::Semantic, Mode::Hybrid] {
+        let response = snapshot.search("when is income tax due").mode(mode).rerank(10, &judge()).run().unwrap();
+        assert_eq!(response.hits[0].key, "tax", "{mode:?}");
+        assert_eq!(response.judged, response.candidates);
+        assert_eq!(response.hits[0].score, response.hits[0].rerank.unwrap().logit);
+    }
+}
+
+#[test]
+fn an_index_of_words_alone_can_be_judged() {
+    let (_directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    let filler = "This sentence is about nothing in particular and is here to fill the page. ".repeat(40);
+    writer
+        .add(note("long", "Household", &format!("{filler} The cat is fed twice a day, at seven and at six. {filler}")))
+        .unwrap();
+    writer.add(note("short", "Page", "A page with the word cat.")).unwrap();
+    writer.commit().unwrap();
+    let response = index.snapshot().unwrap().search("how often is the cat fed").rerank(10, &judge()).run().unwrap();
+    assert_eq!(keys(&response), ["long", "short"]);
+    assert!(response.hits[0].passage.as_ref().unwrap().text.contains("twice a day"), "the passage with the query's words won");
+}
+
+#[test]
+fn the_winning_passage_is_the_one_that_answers_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        Options::new().schema(schema()).encoder(encoder()).passages(PassageOptions { max_tokens: 40, overlap_tokens: 0 });
+    let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
+    let body = "The garden has apple trees and a pond with carp. The house was built of brick in the spring of a dry year. \
+                The gate is painted green and squeaks. The pond is two metres deep and was dug in 1931 by the first owner. \
+                Every autumn the leaves are raked and burned. The cellar holds wine and potatoes.";
+    let mut writer = index.writer().unwrap();
+    writer.add(note("house", "The old house", body)).unwrap();
+    writer.commit().unwrap();
+    assert!(index.snapshot().unwrap().passage_count() > 1);
+    let response = index.snapshot().unwrap().search("how deep is the pond").rerank(1, &judge()).run().unwrap();
+    let passage = response.hits[0].passage.as_ref().unwrap();
+    assert!(passage.text.contains("two metres deep"), "{}", passage.text);
+    assert_eq!(&body[passage.start..passage.end], passage.text);
+    // A document's logit is its best passage's.
+    let direct = judge().judge("how deep is the pond", &[format!("The old house\n{}", passage.text)]).unwrap()[0].logit;
+    assert!((response.hits[0].rerank.unwrap().logit - direct).abs() < 1e-4);
+}
+
+#[test]
+fn a_passage_that_the_judge_cannot_read_whole_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = Index::open_or_create(directory.path().join("index"), Options::new().schema(schema()).own_vectors(2)).unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("long", "", &"A long document in one piece. ".repeat(200)).vector([1.0, 0.0])).unwrap();
+    writer.add(note("none", "", "").vector([0.5, 0.5])).unwrap();
+    writer.commit().unwrap();
+    let response = index.snapshot().unwrap().search("piece").vector([1.0, 0.0]).rerank(5, &judge()).run().unwrap();
+    assert!(response.notes.iter().any(|note| note.to_string().contains("1 of 1 passages")), "{:?}", response.notes);
+    // A document without text is found by its vector, and the judge is not asked about nothing.
+    assert_eq!((keys(&response).as_slice(), response.judged), (&["long", "none"][..], 1));
+}
