@@ -5,12 +5,14 @@
 //! sequence's numbers beyond rounding.
 
 use burn::tensor::activation::{gelu_approximate, relu, tanh};
-use burn::tensor::module::{attention, embedding, layer_norm, linear};
+use burn::tensor::module::{attention, embedding, layer_norm};
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::batch::Sequence;
+use super::Device;
 use super::config::{Activation, Config};
+use super::dense::Dense;
 use super::gelu::fast_gelu;
 use super::weights::Weights;
 use crate::error::ModelError;
@@ -24,38 +26,6 @@ pub(super) enum Positions {
     All,
 }
 
-/// y = x W + b, W of shape [in, out].
-struct Dense {
-    weight: Tensor<2>,
-    bias: Tensor<1>,
-}
-
-impl Dense {
-    /// From a weight in Hugging Face's order, [out, in].
-    fn new(weight: Vec<f32>, bias: Vec<f32>, [outputs, inputs]: [usize; 2], device: &Device) -> Self {
-        let mut turned = vec![0.0; weight.len()];
-        for (row, values) in weight.chunks_exact(inputs).enumerate() {
-            for (column, &value) in values.iter().enumerate() {
-                turned[column * outputs + row] = value;
-            }
-        }
-        Self {
-            weight: Tensor::from_data(TensorData::new(turned, [inputs, outputs]), device),
-            bias: Tensor::from_data(TensorData::new(bias, [outputs]), device),
-        }
-    }
-
-    fn read(weights: &Weights, name: &str, [outputs, inputs]: [usize; 2], device: &Device) -> Result<Self, ModelError> {
-        let weight = weights.network(&format!("{name}.weight"), &[outputs, inputs])?;
-        let bias = weights.network(&format!("{name}.bias"), &[outputs])?;
-        Ok(Self::new(weight, bias, [outputs, inputs], device))
-    }
-
-    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.clone(), Some(self.bias.clone()))
-    }
-}
-
 struct Norm {
     weight: Tensor<1>,
     bias: Tensor<1>,
@@ -65,7 +35,7 @@ struct Norm {
 impl Norm {
     fn read(weights: &Weights, name: &str, config: &Config, device: &Device) -> Result<Self, ModelError> {
         let (weight, bias) = weights.norm(name, config.hidden)?;
-        let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [config.hidden]), device);
+        let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [config.hidden]), device.burn());
         Ok(Self { weight: tensor(weight), bias: tensor(bias), epsilon: config.epsilon })
     }
 
@@ -151,7 +121,7 @@ impl Bert {
     pub(super) fn read(weights: &Weights, config: &Config, device: &Device) -> Result<Self, ModelError> {
         let table = |name: &str, rows: usize| -> Result<Tensor<2>, ModelError> {
             let values = weights.network(&format!("embeddings.{name}.weight"), &[rows, config.hidden])?;
-            Ok(Tensor::from_data(TensorData::new(values, [rows, config.hidden]), device))
+            Ok(Tensor::from_data(TensorData::new(values, [rows, config.hidden]), device.burn()))
         };
         Ok(Self {
             words: table("word_embeddings", config.vocabulary)?,
@@ -170,12 +140,12 @@ impl Bert {
         let length = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
         let shape = [batch.len(), length];
         let each = || batch.iter().flat_map(|sequence| (0..length).map(move |at| (*sequence, at)));
-        let whole = |values: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(values, shape), &self.device);
+        let whole = |values: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(values, shape), self.device.burn());
         let ids = whole(each().map(|(s, at)| s.ids.get(at).copied().unwrap_or(pad) as i32).collect());
         let types = whole(each().map(|(s, at)| i32::from(at >= s.second && at < s.ids.len())).collect());
         let mask = batch.iter().any(|sequence| sequence.ids.len() < length).then(|| {
             let padding: Vec<bool> = each().map(|(s, at)| at >= s.ids.len()).collect();
-            Tensor::<2, Bool>::from_data(TensorData::new(padding, shape), &self.device)
+            Tensor::<2, Bool>::from_data(TensorData::new(padding, shape), self.device.burn())
         });
         let positions = self.positions.clone().narrow(0, 0, length).unsqueeze::<3>();
         let embedded = embedding(self.words.clone(), ids) + embedding(self.types.clone(), types) + positions;

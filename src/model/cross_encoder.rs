@@ -66,8 +66,8 @@ impl CrossEncoder {
         if files.config.types < 2 {
             return Err(ModelError::content(&path, "type_vocab_size is 1; a pair needs 2"));
         }
-        let network = Bert::read(&files.weights, &files.config, device.burn())?;
-        let head = Classifier::read(&files.weights, &files.config, device.burn())?;
+        let network = Bert::read(&files.weights, &files.config, device)?;
+        let head = Classifier::read(&files.weights, &files.config, device)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 identity: ModelIdentity::new(files.name(), 1, &files.parts()),

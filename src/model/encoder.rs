@@ -70,7 +70,7 @@ impl Encoder {
         let files = ModelFiles::open(directory.as_ref())?;
         let (pooling, normalize) = read_modules(&files)?;
         let prompts = Prompts::read(&files)?;
-        let network = Bert::read(&files.weights, &files.config, device.burn())?;
+        let network = Bert::read(&files.weights, &files.config, device)?;
         let settings = format!("{pooling:?} {normalize} {:?} {:?} {}", prompts.query, prompts.passage, files.max_tokens()?);
         let [weights, config, tokenizer] = files.parts();
         let identity =

@@ -8,6 +8,7 @@ mod batch;
 mod bert;
 mod config;
 mod cross_encoder;
+mod dense;
 mod device;
 mod encoder;
 mod files;

@@ -134,12 +134,12 @@ impl Table {
         Ok(batch)
     }
 
-    /// Removes versions before this one and the files that only they use. Nobody else may be writing or reading them.
-    pub(super) fn clean(&self) -> Result<(), StorageError> {
+    /// Removes versions before the given one and the files that only they use. Nobody else may be writing or reading them.
+    pub(super) fn clean(&self, before: u64) -> Result<(), StorageError> {
         let dataset = self.dataset.clone();
         self.thread.run(&self.path, "removing old versions", move |runtime| {
             let policy = CleanupPolicy {
-                before_version: Some(dataset.version_id()),
+                before_version: Some(before),
                 delete_unverified: true,
                 error_if_tagged_old_versions: false,
                 ..CleanupPolicy::default()

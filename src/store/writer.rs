@@ -152,8 +152,10 @@ impl StoreWriter {
         if ReaderPin::any_older(&self.layout, self.header.generation) {
             return false;
         }
-        for table in [&self.documents, &self.passages] {
-            if let Err(error) = table.clean() {
+        // Not before the tables' own versions: after a roll-back those are newer than what CURRENT names.
+        let tables = [(&self.documents, self.header.documents_version), (&self.passages, self.header.passages_version)];
+        for (table, committed) in tables {
+            if let Err(error) = table.clean(committed) {
                 tracing::warn!(%error, "old versions are left for the next commit to remove");
             }
         }

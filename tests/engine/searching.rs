@@ -28,6 +28,9 @@ fn fusion_joins_what_the_legs_found() {
     writer.add(note("words", "", "walnut").vector([0.0, 1.0])).unwrap();
     writer.add(note("vector", "", "other").vector([1.0, 0.0])).unwrap();
     writer.add(note("both", "", "walnut and some more words around it").vector([0.9, 0.1])).unwrap();
+    for filler in ["filler1", "filler2"] {
+        writer.add(note(filler, "", "other").vector([0.5, 0.5])).unwrap();
+    }
     writer.commit().unwrap();
     let response = index.snapshot().unwrap().search("walnut").vector([1.0, 0.0]).run().unwrap();
     assert_eq!(keys(&response)[0], "both");
