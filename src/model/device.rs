@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use burn::BurnConfig;
 use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::wgpu::wgpu::{self, Backends, DeviceType, InstanceDescriptor};
+use cubecl_environment::config::RuntimeConfig;
+use cubecl_runtime::config::CubeClRuntimeConfig;
 
 use crate::error::ModelError;
 
@@ -224,6 +227,15 @@ fn list_devices() -> Vec<DeviceInfo> {
     devices
 }
 
+/// Burn and cubecl look for their settings in files, upward from the working directory, and keep what autotuning found in one:
+/// a library must do neither. What the application has set before is left alone.
+fn configure() {
+    let mut cubecl = CubeClRuntimeConfig::default();
+    cubecl.autotune.disable_cache = true;
+    CubeClRuntimeConfig::try_set(cubecl);
+    BurnConfig::try_set(BurnConfig::default());
+}
+
 fn open_adapter(info: &DeviceInfo) -> Result<burn::tensor::Device, String> {
     type Opened = HashMap<(&'static str, DeviceKind, usize), burn::tensor::Device>;
     static OPENED: OnceLock<Mutex<Opened>> = OnceLock::new();
@@ -232,6 +244,7 @@ fn open_adapter(info: &DeviceInfo) -> Result<burn::tensor::Device, String> {
     if let Some(device) = opened.get(&identity) {
         return Ok(device.clone());
     }
+    configure();
     let _one_at_a_time = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
     let (_, _, api) = INTERFACES.into_iter().find(|(name, _, _)| *name == info.api).ok_or("its interface is unknown")?;
     let kind = match info.kind {

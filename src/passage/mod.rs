@@ -38,16 +38,17 @@ pub(crate) fn with_heading(heading: &str, passage: &str) -> String {
 /// How passages are cut; fixed when an index is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PassageOptions {
-    /// The most tokens of text in a passage, the document's heading not counted. 16 to 480; 256 unless set.
+    /// The most tokens of text in a passage, the document's heading not counted. 16 to 480; 160 unless set, about the length that
+    /// passage-ranking models were trained on.
     pub max_tokens: u32,
     /// About how many tokens a passage repeats from the end of the one before it, in whole sentences. At most half of
-    /// `max_tokens`; 32 unless set.
+    /// `max_tokens`; 24 unless set.
     pub overlap_tokens: u32,
 }
 
 impl Default for PassageOptions {
     fn default() -> Self {
-        Self { max_tokens: 256, overlap_tokens: 32 }
+        Self { max_tokens: 160, overlap_tokens: 24 }
     }
 }
 

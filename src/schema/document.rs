@@ -35,7 +35,7 @@ impl Document {
 
     /// Brings the document's vector, for an index made with [`Options::own_vectors`](crate::Options::own_vectors).
     ///
-    /// It stands for the whole document, which then is one passage: all its text fields' first one.
+    /// The document is then one passage: the whole of its first text field, or of its heading where it has no text.
     #[must_use]
     pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
         self.vector = Some(vector.into());
