@@ -348,6 +348,17 @@ pub enum StorageError {
         /// What tantivy said.
         reason: String,
     },
+    /// A file was replaced, and the system could not promise that a power cut leaves it so.
+    #[error(
+        "{}: is in place, but flushing its directory failed: {source}; what it says is valid now, a power cut may bring back the state before",
+        path.display()
+    )]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The parts of an index contradict each other.
     #[error("{}: {fact}; restore the directory from a copy", path.display())]
     Inconsistent {

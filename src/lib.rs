@@ -45,6 +45,7 @@ mod index;
 mod ingest;
 mod lexical;
 mod model;
+mod parallel;
 mod passage;
 mod rank;
 mod schema;

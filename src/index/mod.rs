@@ -94,6 +94,12 @@ fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
         (None, Some(dimension)) => VectorSource::Application(dimension),
         (None, None) => VectorSource::Nothing,
     };
+    let mut passages = options.passages.unwrap_or_default().clamped();
+    if let Some(encoder) = &options.encoder {
+        // A quarter of what the encoder reads is left to its prompt and the document's heading.
+        passages.max_tokens = passages.max_tokens.min((encoder.max_tokens() * 3 / 4) as u32).max(16);
+        passages = passages.clamped();
+    }
     StoreWriter::create(layout, |layout| {
         let (opstamp, meta) = WordsWriter::create(&layout.words(0))?;
         Ok(Header {
@@ -105,7 +111,7 @@ fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
             passages: 0,
             words: WordsState { epoch: 0, opstamp, meta },
             vectors,
-            passage_options: options.passages.unwrap_or_default().clamped(),
+            passage_options: passages,
             schema,
         })
     })

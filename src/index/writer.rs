@@ -50,7 +50,7 @@ impl Writer {
         if let (VectorSource::Encoder(identity), None) = (&header.vectors, &encoder) {
             return Err(IngestError::EncoderRequired { expected: identity.to_string() }.into());
         }
-        let words = WordsWriter::open(&store.layout().words(header.words.epoch), &header.words.meta)?;
+        let words = WordsWriter::open(&store.layout().words(header.words.epoch), &header.words.meta, header.words.opstamp)?;
         if store.clean() {
             words.sweep(&header.words.meta);
         }
@@ -98,7 +98,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`IngestError::Cancelled`], [`crate::ModelError`], [`crate::StorageError`]; the last commit stays valid, and the
-    /// writer is at its end.
+    /// writer is at its end. One error comes after the commit: with [`crate::StorageError::NotDurable`] the new generation
+    /// is visible, and a power cut may still undo it.
     pub fn commit(&mut self) -> Result<u64, Error> {
         if self.changed {
             self.generation = self.pipeline.commit(self.next)?;

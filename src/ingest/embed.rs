@@ -8,6 +8,9 @@ use crate::model::Encoder;
 /// Passages that are collected before they are sorted by length and embedded: enough for even batches.
 pub(super) const WINDOW: usize = 256;
 
+/// Bytes that are collected at most, where documents are large.
+pub(super) const WINDOW_BYTES: usize = 16 << 20;
+
 /// Passages between two looks at the cancel flag.
 const STEP: usize = 32;
 
@@ -18,7 +21,7 @@ pub(super) fn embed(encoder: &Encoder, window: &mut [Prepared], monitor: &Monito
     let mut places: Vec<(usize, usize)> = places.collect();
     places.sort_by_key(|&(at, passage)| std::cmp::Reverse(window[at].inputs[passage].len()));
     for step in places.chunks(STEP) {
-        if monitor.is_cancelled() {
+        if monitor.is_stopped() {
             return Err(IngestError::Cancelled.into());
         }
         let inputs: Vec<&str> = step.iter().map(|&(at, passage)| window[at].inputs[passage].as_str()).collect();

@@ -29,6 +29,7 @@ struct State {
     passages_cut: AtomicU64,
     passages_embedded: AtomicU64,
     cancelled: AtomicBool,
+    abandoned: AtomicBool,
 }
 
 impl Monitor {
@@ -52,6 +53,16 @@ impl Monitor {
     /// Whether [`Monitor::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.state.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The writer was dropped: what waits will not be committed.
+    pub(super) fn abandon(&self) {
+        self.state.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is no point in going on.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_cancelled() || self.state.abandoned.load(Ordering::Relaxed)
     }
 
     pub(super) fn added(&self, documents: u64) {

@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::Monitor;
-use super::embed::{WINDOW, embed};
+use super::embed::{WINDOW, WINDOW_BYTES, embed};
 use super::prepare::{Prepared, Preparer};
 use super::write::Destination;
 use crate::error::{Error, IngestError, StorageError};
@@ -147,7 +147,7 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         // What is still waiting will not be committed: there is no point in embedding it.
-        self.monitor.cancel();
+        self.monitor.abandon();
         self.join();
     }
 }
@@ -164,7 +164,7 @@ fn run_cut(
     monitor: &Monitor,
 ) -> Result<(), Error> {
     for message in input {
-        if monitor.is_cancelled() {
+        if monitor.is_stopped() {
             return Err(IngestError::Cancelled.into());
         }
         let goes_on = match message {
@@ -189,28 +189,52 @@ fn run_embed(
     output: &Sender<Message<Prepared>>,
     monitor: &Monitor,
 ) -> Result<(), Error> {
-    let mut window: Vec<Prepared> = Vec::new();
-    let flush = |window: &mut Vec<Prepared>| -> Result<bool, Error> {
+    let mut window = Window::default();
+    let flush = |window: &mut Window| -> Result<bool, Error> {
         if let Some(encoder) = encoder {
-            embed(encoder, window, monitor)?;
+            embed(encoder, &mut window.documents, monitor)?;
         }
-        Ok(window.drain(..).all(|document| pass(output, Message::Document(document))))
+        let Window { documents, deletes, .. } = std::mem::take(window);
+        let sent = documents.into_iter().all(|document| pass(output, Message::Document(document)));
+        Ok(sent && deletes.into_iter().all(|number| pass(output, Message::Delete(number))))
     };
     for message in input {
         let goes_on = match message {
             Message::Document(document) => {
-                window.push(document);
-                let passages: usize = window.iter().map(|document| document.inputs.len()).sum();
+                window.passages += document.inputs.len();
+                window.bytes += document.bytes();
+                window.documents.push(document);
                 // Without an encoder there is nothing to collect for.
-                if passages >= WINDOW || window.len() >= WINDOW || encoder.is_none() { flush(&mut window)? } else { true }
+                if window.is_full() || encoder.is_none() { flush(&mut window)? } else { true }
             }
-            other => flush(&mut window)? && pass(output, other),
+            // A delete need not wait its turn, only for the document that it may be about.
+            Message::Delete(number) => {
+                window.deletes.push(number);
+                if window.is_full() || encoder.is_none() { flush(&mut window)? } else { true }
+            }
+            commit @ Message::Commit(..) => flush(&mut window)? && pass(output, commit),
         };
         if !goes_on {
             break;
         }
     }
     Ok(())
+}
+
+/// What is collected before it is embedded together.
+#[derive(Default)]
+struct Window {
+    documents: Vec<Prepared>,
+    deletes: Vec<u64>,
+    passages: usize,
+    bytes: usize,
+}
+
+impl Window {
+    fn is_full(&self) -> bool {
+        let most = 16 * WINDOW;
+        self.passages >= WINDOW || self.documents.len() >= most || self.deletes.len() >= most || self.bytes >= WINDOW_BYTES
+    }
 }
 
 fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>) -> Result<(), Error> {

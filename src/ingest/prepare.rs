@@ -14,6 +14,16 @@ pub(super) struct Prepared {
     pub(super) inputs: Vec<String>,
 }
 
+impl Prepared {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let values: usize = self.document.values().filter_map(|(_, value)| value.as_text()).map(str::len).sum();
+        let passage = |row: &PassageRow| row.text.len() + row.vector.as_ref().map_or(0, |vector| vector.len() * 4) + 64;
+        let inputs: usize = self.inputs.iter().map(String::len).sum();
+        values + inputs + self.passages.iter().map(passage).sum::<usize>()
+    }
+}
+
 /// Cuts documents as the index was told to.
 pub(super) struct Preparer {
     pub(super) schema: Schema,

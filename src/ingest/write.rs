@@ -9,13 +9,14 @@ use crate::lexical::WordsWriter;
 use crate::schema::{FieldType, Schema, Value};
 use crate::store::{StoreWriter, WordsState};
 
-/// Rows and bytes of text that are collected before they are written.
+/// Rows, and bytes of text and vectors, that are collected before they are written.
 const ROWS: usize = 4096;
-const BYTES: usize = 8 << 20;
+const BYTES: usize = 16 << 20;
 
 pub(super) struct Destination {
-    store: StoreWriter,
+    // Before the store, whose lock must be the last to go.
     words: WordsWriter,
+    store: StoreWriter,
     waiting: Vec<Prepared>,
     rows: usize,
     bytes: usize,
@@ -30,7 +31,7 @@ impl Destination {
     pub(super) fn add(&mut self, document: Prepared) -> Result<(), Error> {
         self.words.add(document.number, texts(&self.store.header().schema, &document))?;
         self.rows += document.passages.len().max(1);
-        self.bytes += document.passages.iter().map(|row| row.text.len()).sum::<usize>() * 2;
+        self.bytes += document.bytes();
         self.waiting.push(document);
         if self.rows >= ROWS || self.bytes >= BYTES { self.flush() } else { Ok(()) }
     }

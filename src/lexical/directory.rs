@@ -20,22 +20,29 @@ pub(super) struct CommittedDirectory {
     inner: MmapDirectory,
     meta: Option<Arc<[u8]>>,
     withheld: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Set when the writer is gone; held while a file is replaced.
+    closed: Arc<Mutex<bool>>,
 }
 
 impl CommittedDirectory {
     /// For writing: `meta.json` is the one on disk.
     pub(super) fn for_writing(inner: MmapDirectory) -> Self {
-        Self { inner, meta: None, withheld: Arc::default() }
+        Self { inner, meta: None, withheld: Arc::default(), closed: Arc::default() }
     }
 
     /// For reading one state.
     pub(super) fn for_reading(inner: MmapDirectory, meta: &[u8]) -> Self {
-        Self { inner, meta: Some(meta.into()), withheld: Arc::default() }
+        Self { inner, meta: Some(meta.into()), withheld: Arc::default(), closed: Arc::default() }
     }
 
     /// The files that tantivy wanted deleted; they are forgotten here.
     pub(super) fn take_withheld(&self) -> BTreeSet<PathBuf> {
         std::mem::take(&mut self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From here on no file is replaced, whichever thread of tantivy still wants to.
+    pub(super) fn close(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
     /// Puts files back that could not be deleted yet.
@@ -76,7 +83,11 @@ impl Directory for CommittedDirectory {
     }
 
     fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
-        self.inner.atomic_write(path, data)
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        match *closed {
+            true => Err(io::Error::other("the writer is closed")),
+            false => self.inner.atomic_write(path, data),
+        }
     }
 
     fn sync_directory(&self) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Adding to the words, and keeping them at what is committed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,13 @@ pub(crate) struct WordsWriter {
     fields: Fields,
 }
 
+impl Drop for WordsWriter {
+    fn drop(&mut self) {
+        // A merge that ends late must not write its `meta.json` over that of the next writer.
+        self.directory.close();
+    }
+}
+
 impl WordsWriter {
     /// Makes empty words in a new directory; gives opstamp and `meta.json` of that state.
     pub(crate) fn create(path: &Path) -> Result<(u64, Vec<u8>), StorageError> {
@@ -40,7 +47,8 @@ impl WordsWriter {
     }
 
     /// Opens the words for writing at the given state: what a writer that died had done beyond it is undone.
-    pub(crate) fn open(path: &Path, meta: &[u8]) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path, meta: &[u8], opstamp: u64) -> Result<Self, StorageError> {
+        remove_uncommitted_deletes(path, opstamp)?;
         let failed = failed(path, "opening the words for writing");
         let inner = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
         let directory = CommittedDirectory::for_writing(inner);
@@ -82,10 +90,9 @@ impl WordsWriter {
         let kept = segments(meta);
         let mut later = Vec::new();
         for file in self.directory.take_withheld() {
-            let needed = segment_of(&file).is_some_and(|segment| kept.contains(segment));
             let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
             // Windows refuses while a reader has the file mapped; the next commit tries again.
-            if needed || fs::remove_file(self.path.join(&file)).is_err_and(|e| !gone(&e)) {
+            if needed(&file, &kept) || fs::remove_file(self.path.join(&file)).is_err_and(|e| !gone(&e)) {
                 later.push(file);
             }
         }
@@ -98,7 +105,7 @@ impl WordsWriter {
         let kept = segments(meta);
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).map(PathBuf::from);
-        let orphans = names.filter(|name| segment_of(name).is_some_and(|segment| !kept.contains(segment)));
+        let orphans = names.filter(|name| !needed(name, &kept));
         self.directory.withhold(orphans);
         self.clean(meta);
     }
@@ -112,17 +119,50 @@ fn read_meta(path: &Path, directory: &CommittedDirectory) -> Result<Vec<u8>, Sto
     })
 }
 
-/// The ids of the segments that a `meta.json` names, as file names have them.
-fn segments(meta: &[u8]) -> BTreeSet<String> {
+/// The segments that a `meta.json` names, by their ids as file names have them, with the operation stamp of their deletes.
+fn segments(meta: &[u8]) -> BTreeMap<String, Option<u64>> {
     let meta: serde_json::Value = serde_json::from_slice(meta).unwrap_or_default();
-    let ids = meta["segments"].as_array().into_iter().flatten();
-    ids.filter_map(|segment| segment["segment_id"].as_str()).map(|id| id.replace('-', "")).collect()
+    let named = meta["segments"].as_array().into_iter().flatten();
+    let segment = |segment: &serde_json::Value| {
+        let id = segment["segment_id"].as_str()?.replace('-', "");
+        Some((id, segment["deletes"]["opstamp"].as_u64()))
+    };
+    named.filter_map(segment).collect()
+}
+
+/// Whether a state of the words needs a file. Files that belong to no segment, such as `meta.json`, are always needed.
+fn needed(file: &Path, kept: &BTreeMap<String, Option<u64>>) -> bool {
+    let Some(segment) = segment_of(file) else { return true };
+    match kept.get(segment) {
+        None => false,
+        // Deletes are a new file for each commit that has some: `<segment>.<opstamp>.del`.
+        Some(deletes) => deletes_of(file).is_none_or(|opstamp| Some(opstamp) == *deletes),
+    }
 }
 
 /// The segment that a file belongs to: its name up to the first dot, where that is an id of 32 hexadecimal digits.
 fn segment_of(file: &Path) -> Option<&str> {
     let stem = file.to_str()?.split('.').next()?;
     (stem.len() == 32 && stem.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(stem)
+}
+
+/// The operation stamp of a file of deletes.
+fn deletes_of(file: &Path) -> Option<u64> {
+    let name = file.to_str()?.strip_suffix(".del")?;
+    name.split('.').nth(1)?.parse().ok()
+}
+
+/// Removes the deletes that a writer wrote and did not commit. No generation names them, and tantivy, which counts its stamps
+/// on from the committed one, would find its next file of deletes there already.
+fn remove_uncommitted_deletes(path: &Path, opstamp: u64) -> Result<(), StorageError> {
+    for entry in fs::read_dir(path).map_err(StorageError::io(path, "listing the directory"))? {
+        let file = entry.map_err(StorageError::io(path, "listing the directory"))?.path();
+        let name = file.file_name().map(Path::new);
+        if name.is_some_and(|name| segment_of(name).is_some() && deletes_of(name).is_some_and(|found| found > opstamp)) {
+            fs::remove_file(&file).map_err(StorageError::io(&file, "removing uncommitted deletes"))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,8 +174,8 @@ mod tests {
     fn a_state_stays_readable_while_later_ones_are_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (_, empty) = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty).unwrap();
+        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         writer.add(1, ["the quick brown fox"].into_iter()).unwrap();
         let (_, first) = writer.prepare(1).unwrap();
         for number in 2..40 {
@@ -152,14 +192,14 @@ mod tests {
     fn a_writer_goes_on_from_the_committed_state_not_from_a_later_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (_, empty) = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty).unwrap();
+        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         writer.add(1, ["kept"].into_iter()).unwrap();
-        let (_, kept) = writer.prepare(1).unwrap();
+        let (stamp, kept) = writer.prepare(1).unwrap();
         writer.add(2, ["lost"].into_iter()).unwrap();
         writer.prepare(2).unwrap();
         drop(writer);
-        let mut writer = WordsWriter::open(&path, &kept).unwrap();
+        let mut writer = WordsWriter::open(&path, &kept, stamp).unwrap();
         writer.sweep(&kept);
         writer.add(3, ["new"].into_iter()).unwrap();
         let (_, next) = writer.prepare(2).unwrap();
@@ -169,11 +209,29 @@ mod tests {
     }
 
     #[test]
+    fn deletes_that_were_not_committed_can_be_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("words-0");
+        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
+        (1..20).for_each(|number| writer.add(number, ["kept"].into_iter()).unwrap());
+        let (stamp, kept) = writer.prepare(1).unwrap();
+        for _ in 0..3 {
+            drop(writer);
+            writer = WordsWriter::open(&path, &kept, stamp).unwrap();
+            writer.delete(1);
+            writer.add(20, ["again"].into_iter()).unwrap();
+            let (_, meta) = writer.prepare(2).unwrap();
+            assert_eq!(WordsReader::open(&path, &meta).unwrap().count(), 19);
+        }
+    }
+
+    #[test]
     fn equal_scores_come_in_the_order_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (_, empty) = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty).unwrap();
+        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         for number in 0..20 {
             writer.add(number, ["same text"].into_iter()).unwrap();
         }

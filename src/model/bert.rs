@@ -9,8 +9,8 @@ use burn::tensor::module::{attention, embedding, layer_norm};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 
-use super::batch::Sequence;
 use super::Device;
+use super::batch::Sequence;
 use super::config::{Activation, Config};
 use super::dense::Dense;
 use super::gelu::fast_gelu;

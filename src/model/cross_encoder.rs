@@ -1,7 +1,7 @@
 //! The cross-encoder: one logit for a query and a passage, read together.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::batch::{Sequence, pack};
 use super::bert::{Bert, Classifier, Positions};
@@ -42,8 +42,8 @@ struct Inner {
     device: Device,
     tokenizer: Tokenizer,
     max_tokens: usize,
-    // One batch at a time, as in the encoder.
-    network: Mutex<(Bert, Classifier)>,
+    network: Bert,
+    head: Classifier,
 }
 
 impl CrossEncoder {
@@ -73,7 +73,8 @@ impl CrossEncoder {
                 identity: ModelIdentity::new(files.name(), 1, &files.parts()),
                 device: device.clone(),
                 max_tokens: files.max_tokens()?,
-                network: Mutex::new((network, head)),
+                network,
+                head,
                 tokenizer: files.tokenizer,
             }),
         })
@@ -112,22 +113,18 @@ impl CrossEncoder {
         let sequences: Vec<Sequence> = passages.iter().map(pair).collect();
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
         let mut judgements = vec![None; sequences.len()];
-        for batch in pack(&lengths, inner.device.token_budget()) {
-            let members: Vec<&Sequence> = batch.iter().map(|&index| &sequences[index]).collect();
-            for (index, logit) in batch.into_iter().zip(self.run(&members)?) {
-                judgements[index] = Some(Judgement { logit, truncated: sequences[index].truncated });
-            }
+        let batches = pack(&lengths, inner.device.token_budget());
+        let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
+        let logits = inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
+        for (index, logit) in batches.into_iter().flatten().zip(logits.into_iter().flatten()) {
+            judgements[index] = Some(Judgement { logit, truncated: sequences[index].truncated });
         }
         judgements.into_iter().map(|found| found.ok_or_else(|| self.failed("a logit is missing".to_owned()))).collect()
     }
 
     fn run(&self, batch: &[&Sequence]) -> Result<Vec<f32>, ModelError> {
         let inner = &self.inner;
-        let logits = {
-            let network = inner.network.lock().unwrap_or_else(PoisonError::into_inner);
-            let (bert, head) = &*network;
-            head.forward(bert.forward(batch, inner.tokenizer.pad(), Positions::First))
-        };
+        let logits = inner.head.forward(inner.network.forward(batch, inner.tokenizer.pad(), Positions::First));
         let logits = logits.try_to_vec_as::<f32>().map_err(|e| self.failed(format!("{e:?}")))?;
         match logits.len() == batch.len() && logits.iter().all(|logit| logit.is_finite()) {
             true => Ok(logits),

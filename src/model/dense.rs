@@ -37,7 +37,12 @@ impl Dense {
     }
 
     /// `NAME.weight` and `NAME.bias` of the network.
-    pub(super) fn read(weights: &Weights, name: &str, [outputs, inputs]: [usize; 2], device: &Device) -> Result<Self, ModelError> {
+    pub(super) fn read(
+        weights: &Weights,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let weight = weights.network(&format!("{name}.weight"), &[outputs, inputs])?;
         let bias = weights.network(&format!("{name}.bias"), &[outputs])?;
         Ok(Self::new(weight, bias, [outputs, inputs], device))
@@ -50,7 +55,9 @@ impl Dense {
             Self::Packed { weight, bias, inputs, outputs } => (weight, bias, *inputs, *outputs),
         };
         let mut shape = x.dims();
-        let Ok(primitive) = x.try_into_primitive::<Flex>() else { unreachable!("packed weights are made for flex's tensors alone") };
+        let Ok(primitive) = x.try_into_primitive::<Flex>() else {
+            unreachable!("packed weights are made for flex's tensors alone")
+        };
         let primitive = primitive.to_contiguous();
         let rows = shape.iter().take(D - 1).product::<usize>();
         let values = &primitive.storage::<f32>()[primitive.layout().start_offset()..][..rows * inputs];

@@ -12,8 +12,10 @@ use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::wgpu::wgpu::{self, Backends, DeviceType, InstanceDescriptor};
 use cubecl_environment::config::RuntimeConfig;
 use cubecl_runtime::config::CubeClRuntimeConfig;
+use rayon::prelude::*;
 
 use crate::error::ModelError;
+use crate::parallel;
 
 /// The environment variable that [`Device::automatic`] obeys.
 const VARIABLE: &str = "FOSSICK_DEVICE";
@@ -147,6 +149,21 @@ impl Device {
         }
     }
 
+    /// Runs all batches, in their order of results. On the CPU several at once, as parts of a batch keep one core busy; on a GPU
+    /// one after the other, whoever asks: two at once would share it and both be late.
+    pub(super) fn run_batches<B: Sync, T: Send>(
+        &self,
+        batches: &[B],
+        run: impl Fn(&B) -> Result<T, ModelError> + Send + Sync,
+    ) -> Result<Vec<T>, ModelError> {
+        static GPU: Mutex<()> = Mutex::new(());
+        if self.info.kind == DeviceKind::Cpu {
+            return parallel::run(|| batches.par_iter().map(run).collect());
+        }
+        let _one_at_a_time = GPU.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.iter().map(run).collect()
+    }
+
     fn open(info: DeviceInfo) -> Self {
         Self::open_by(info, open_adapter)
     }
@@ -259,8 +276,44 @@ fn open_adapter(info: &DeviceInfo) -> Result<burn::tensor::Device, String> {
 }
 
 #[cfg(test)]
+impl Device {
+    /// A device that stands in for a GPU that could not be opened.
+    pub(crate) fn in_place_of(name: &str, reason: &str) -> Self {
+        let info = DeviceInfo { name: name.to_owned(), kind: DeviceKind::DiscreteGpu, api: "Vulkan", index: 0 };
+        Self::open_by(info, |_| Err(reason.to_owned()))
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
     use super::*;
+
+    /// Counts warnings.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl Subscriber for Warnings {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            if *event.metadata().level() == Level::WARN {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
 
     fn device(name: &str, kind: DeviceKind) -> DeviceInfo {
         DeviceInfo { name: name.to_owned(), kind, api: "Vulkan", index: 0 }
@@ -291,10 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_cannot_be_opened_is_replaced_by_the_cpu_and_the_reason_is_kept() {
-        let opened = Device::open_by(device("Radeon", DeviceKind::DiscreteGpu), |_| Err("no memory".to_owned()));
+    fn a_gpu_that_cannot_be_opened_is_replaced_by_the_cpu_with_a_warning_and_the_reason() {
+        let warnings = Warnings::default();
+        let opened = tracing::subscriber::with_default(warnings.clone(), || Device::in_place_of("Radeon", "no memory"));
         assert_eq!(opened.info().kind, DeviceKind::Cpu);
         let why = opened.fallback().unwrap();
         assert!(why.contains("Radeon") && why.contains("no memory"), "{why}");
+        assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
@@ -56,8 +56,7 @@ struct Inner {
     normalize: bool,
     query_prompt: String,
     passage_prompt: String,
-    // One batch at a time: two at once would share the same cores or the same GPU and both be late.
-    network: Mutex<Bert>,
+    network: Bert,
 }
 
 impl Encoder {
@@ -84,7 +83,7 @@ impl Encoder {
                 normalize,
                 query_prompt: prompts.query,
                 passage_prompt: prompts.passage,
-                network: Mutex::new(network),
+                network,
                 tokenizer: files.tokenizer,
             }),
         })
@@ -139,11 +138,11 @@ impl Encoder {
     fn encode_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Embedding>, ModelError> {
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
         let mut embeddings = vec![None; sequences.len()];
-        for batch in pack(&lengths, self.inner.device.token_budget()) {
-            let members: Vec<&Sequence> = batch.iter().map(|&index| &sequences[index]).collect();
-            for (index, vector) in batch.into_iter().zip(self.run(&members)?) {
-                embeddings[index] = Some(Embedding { vector, truncated: sequences[index].truncated });
-            }
+        let batches = pack(&lengths, self.inner.device.token_budget());
+        let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
+        let vectors = self.inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
+        for (index, vector) in batches.into_iter().flatten().zip(vectors.into_iter().flatten()) {
+            embeddings[index] = Some(Embedding { vector, truncated: sequences[index].truncated });
         }
         embeddings.into_iter().map(|found| found.ok_or_else(|| self.failed("a vector is missing".to_owned()))).collect()
     }
@@ -152,10 +151,7 @@ impl Encoder {
         let inner = &self.inner;
         let dimension = self.dimension();
         let wanted = if inner.pooling == Pooling::First { Positions::First } else { Positions::All };
-        let output: Tensor<3> = {
-            let network = inner.network.lock().unwrap_or_else(PoisonError::into_inner);
-            network.forward(batch, inner.tokenizer.pad(), wanted)
-        };
+        let output: Tensor<3> = inner.network.forward(batch, inner.tokenizer.pad(), wanted);
         let rows = output.dims()[1];
         let values = output.try_to_vec_as::<f32>().map_err(|e| self.failed(format!("{e:?}")))?;
         let pool = |(tokens, sequence): (&[f32], &&Sequence)| {

@@ -39,7 +39,7 @@ pub(crate) fn with_heading(heading: &str, passage: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PassageOptions {
     /// The most tokens of text in a passage, the document's heading not counted. 16 to 480; 160 unless set, about the length that
-    /// passage-ranking models were trained on.
+    /// passage-ranking models were trained on; at most three quarters of what the encoder reads.
     pub max_tokens: u32,
     /// About how many tokens a passage repeats from the end of the one before it, in whole sentences. At most half of
     /// `max_tokens`; 24 unless set.

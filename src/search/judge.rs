@@ -80,7 +80,7 @@ pub(super) fn winning_passages(
     let mut rest = choose(search, text, stage, &open, 1)?.into_iter();
     let passage = |position: &usize| {
         let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
-        stored.map(|stored| Passage {
+        stored.filter(|stored| !stored.text.is_empty()).map(|stored| Passage {
             text: stored.text,
             field: stored.field,
             start: stored.start as usize,

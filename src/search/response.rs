@@ -190,3 +190,30 @@ impl Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_says_that_the_cpu_stood_in_for_a_gpu() {
+        let mut response = Response {
+            query: String::new(),
+            mode: Mode::Hybrid,
+            device: None,
+            generation: 0,
+            timings: Timings::default(),
+            candidates: 0,
+            judged: 0,
+            notes: Vec::new(),
+            hits: Vec::new(),
+        };
+        response.used(&Device::in_place_of("Radeon", "no memory"), "the judge");
+        assert_eq!(response.device.as_deref(), Some("cpu"));
+        assert!(
+            matches!(&response.notes[..], [Note::DeviceFallback { model, reason }] if model == "the judge" && reason.contains("Radeon"))
+        );
+        let json = response.to_json();
+        assert!(json.contains("the judge runs on the CPU") && json.contains("no memory"), "{json}");
+    }
+}

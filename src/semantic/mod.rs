@@ -5,6 +5,8 @@
 
 use rayon::prelude::*;
 
+use crate::parallel;
+
 /// Vectors in one piece of work for a thread.
 const CHUNK: usize = 1024;
 
@@ -17,7 +19,8 @@ pub(crate) struct VectorTable {
 impl VectorTable {
     /// `vectors` one after the other, each of `dimension` components.
     pub(crate) fn new(mut vectors: Vec<f32>, dimension: usize) -> Self {
-        vectors.par_chunks_exact_mut(dimension).for_each(normalize);
+        // Not in parallel: this runs while others wait for it, and a thread that waits for rayon may be given their work.
+        vectors.chunks_exact_mut(dimension).for_each(normalize);
         Self { dimension, vectors }
     }
 
@@ -26,14 +29,21 @@ impl VectorTable {
         let mut query = query.to_vec();
         normalize(&mut query);
         let score = |block: &[f32]| block.chunks_exact(self.dimension).map(|vector| dot(vector, &query)).collect::<Vec<_>>();
-        self.vectors.par_chunks(CHUNK * self.dimension).flat_map_iter(score).collect()
+        parallel::run(|| self.vectors.par_chunks(CHUNK * self.dimension).flat_map_iter(score).collect())
     }
 }
 
 fn normalize(vector: &mut [f32]) {
     let norm = dot(vector, vector).sqrt();
     // A vector of length 1 to rounding is left as it is, so that what was stored is what is compared.
-    if norm > 0.0 && (norm - 1.0).abs() > 1e-5 {
+    if (norm - 1.0).abs() <= 1e-5 {
+        return;
+    }
+    // Squares of very large and very small components leave the range of f32.
+    let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    if largest > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= largest);
+        let norm = dot(vector, vector).sqrt();
         vector.iter_mut().for_each(|value| *value /= norm);
     }
 }
@@ -61,6 +71,14 @@ mod tests {
     fn the_cosine_does_not_depend_on_lengths() {
         let table = VectorTable::new(vec![2.0, 0.0, 0.0, 3.0, -1.0, 0.0], 2);
         assert_eq!(table.similarities(&[5.0, 0.0]), [1.0, 0.0, -1.0]);
+    }
+
+    #[test]
+    fn components_of_any_size_are_compared() {
+        let table = VectorTable::new(vec![1e20, 0.0, 1e-30, 1e-30, 3e38, 3e38], 2);
+        for (found, expected) in table.similarities(&[1e30, 0.0]).iter().zip([1.0, 0.5_f32.sqrt(), 0.5_f32.sqrt()]) {
+            assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+        }
     }
 
     proptest! {

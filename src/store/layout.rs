@@ -54,6 +54,10 @@ impl Layout {
 
     /// Refuses a path that is a file, or a directory with content that is no index.
     pub(crate) fn check_free(&self) -> Result<(), OpenError> {
+        // Another process may have made the index since the caller looked.
+        if self.current().exists() {
+            return Ok(());
+        }
         let not_an_index = |fact: String| OpenError::NotAnIndex { path: self.root.clone(), fact };
         if self.root.is_file() {
             return Err(not_an_index("it is a file".to_owned()));
@@ -73,11 +77,15 @@ impl Layout {
         ];
         let stranger = entries.flatten().map(|entry| entry.file_name()).find(|name| !known.iter().any(|known| name == known));
         if let Some(name) = stranger {
-            return Err(not_an_index(format!("it holds {name:?} and no file CURRENT")));
+            return if self.current().exists() {
+                Ok(())
+            } else {
+                Err(not_an_index(format!("it holds {name:?} and no file CURRENT")))
+            };
         }
         // Rows are only written after the first CURRENT: this is an index that lost it, not one that was never finished.
         for table in [self.documents(), self.passages()] {
-            if fs::read_dir(table.join("data")).is_ok_and(|mut files| files.next().is_some()) {
+            if fs::read_dir(table.join("data")).is_ok_and(|mut files| files.next().is_some()) && !self.current().exists() {
                 return Err(OpenError::Damaged {
                     path: self.current(),
                     expected: "the commit point of the tables beside it".to_owned(),
@@ -97,8 +105,9 @@ pub(super) fn write_durably(path: &Path, content: &[u8]) -> Result<(), StorageEr
     file.sync_all().map_err(StorageError::io(&temporary, "making the file durable"))?;
     drop(file);
     fs::rename(&temporary, path).map_err(StorageError::io(path, "renaming CURRENT.tmp over the file"))?;
-    match path.parent() {
-        Some(parent) => sync_directory(parent),
+    match path.parent().map(sync_directory) {
+        Some(Err(StorageError::Io { source, .. })) => Err(StorageError::NotDurable { path: path.to_path_buf(), source }),
+        Some(other) => other,
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 //! Both are locks on files that the kernel releases when their holder dies, whatever it dies of.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use super::Layout;
@@ -42,25 +42,48 @@ pub(super) struct ReaderPin {
     _file: File,
 }
 
+/// What came of the wish to announce a reader.
+pub(super) enum Announced {
+    /// Writers see it.
+    Pinned(ReaderPin),
+    /// A writer was just looking, or removing the file: look at `CURRENT` again.
+    Again,
+    /// Nothing can be written here, as on read-only media.
+    ReadOnly,
+}
+
 impl ReaderPin {
-    /// `None` where nothing can be written, as on read-only media: nobody can clean up there either.
-    ///
     /// The caller must look at `CURRENT` again afterwards: a writer looks for pins after it has published, so a pin for the
     /// generation that is still current is one that every later writer sees.
-    pub(super) fn take(layout: &Layout, generation: u64) -> Option<Self> {
+    pub(super) fn take(layout: &Layout, generation: u64) -> Result<Announced, StorageError> {
         let readers = layout.readers();
-        fs::create_dir_all(&readers).ok()?;
-        let file =
-            File::options().read(true).write(true).create(true).truncate(false).open(pin_path(&readers, generation)).ok()?;
-        file.try_lock_shared().ok()?;
-        Some(Self { _file: file })
+        let path = pin_path(&readers, generation);
+        let opened = fs::create_dir_all(&readers)
+            .and_then(|()| File::options().read(true).write(true).create(true).truncate(false).open(&path));
+        let file = match opened {
+            Ok(file) => file,
+            Err(e) if matches!(e.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+                return Ok(Announced::ReadOnly);
+            }
+            Err(e) => return Err(StorageError::io(&path, "announcing a reader")(e)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Announced::Pinned(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(Announced::Again),
+            Err(TryLockError::Error(e)) => Err(StorageError::io(&path, "announcing a reader")(e)),
+        }
     }
 
-    /// Whether a generation older than `current` is being read; pins that nobody holds are removed.
+    /// Whether a generation older than `current` is being read; pins that nobody holds are removed. What cannot be told is
+    /// taken for a yes.
     pub(super) fn any_older(layout: &Layout, current: u64) -> bool {
-        let Ok(entries) = fs::read_dir(layout.readers()) else { return false };
+        let entries = match fs::read_dir(layout.readers()) {
+            Ok(entries) => entries,
+            Err(e) => return e.kind() != ErrorKind::NotFound,
+        };
         let mut held = false;
-        for entry in entries.flatten() {
+        for entry in entries {
+            let Ok(entry) = entry else { return true };
             let path = entry.path();
             let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
             if generation.is_none_or(|generation| generation >= current) {

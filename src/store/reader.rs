@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt64Type};
 
 use super::columns::{END, FIELD, KEY, NUMBER, START, TEXT, VECTOR, document_values};
-use super::lock::ReaderPin;
+use super::lock::{Announced, ReaderPin};
 use super::table::Table;
 use super::thread::LanceThread;
 use super::{Header, Layout};
@@ -193,9 +193,16 @@ impl Generation {
 fn pinned_header(layout: &Layout) -> Result<(Header, Option<ReaderPin>), Error> {
     loop {
         let header = Header::read(layout)?;
-        let Some(pin) = ReaderPin::take(layout, header.generation) else { return Ok((header, None)) };
+        let pin = match ReaderPin::take(layout, header.generation)? {
+            Announced::Pinned(pin) => Some(pin),
+            Announced::ReadOnly => None,
+            Announced::Again => {
+                std::thread::yield_now();
+                continue;
+            }
+        };
         if Header::read(layout)?.generation == header.generation {
-            return Ok((header, Some(pin)));
+            return Ok((header, pin));
         }
     }
 }

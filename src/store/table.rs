@@ -12,7 +12,7 @@ use lance::dataset::cleanup::CleanupPolicy;
 use lance::dataset::{Dataset, ProjectionRequest, WriteMode, WriteParams};
 use lance::session::Session;
 
-use super::layout::sync_new_files;
+use super::layout::{sync_directory, sync_new_files};
 use super::thread::LanceThread;
 use crate::error::StorageError;
 
@@ -64,18 +64,22 @@ impl Table {
             .map(|rows| rows as u64)
     }
 
-    /// Makes this version the newest again, where a writer that died had gone further.
-    pub(super) fn roll_back(&mut self) -> Result<(), StorageError> {
-        let mut dataset = self.dataset.clone();
-        self.dataset = self.thread.run(&self.path, "rolling back to the committed version", move |runtime| {
-            runtime.block_on(async {
-                if dataset.latest_version_id().await? != dataset.version_id() {
-                    dataset.restore().await?;
-                }
-                Ok(dataset)
-            })
-        })?;
-        Ok(())
+    /// Forgets the versions beyond the committed one that a writer left who died: their manifests are removed, and clean-up
+    /// then removes what only they use. Not by Lance's `restore`, which would have to read the newest of them, and a power
+    /// cut may have torn it. Only under the writer's lock; nobody reads what was not committed.
+    pub(super) fn forget_uncommitted(path: &Path, committed: u64) -> Result<(), StorageError> {
+        let versions = path.join("_versions");
+        let mut removed = false;
+        for entry in std::fs::read_dir(&versions).map_err(StorageError::io(&versions, "listing the directory"))? {
+            let file = entry.map_err(StorageError::io(&versions, "listing the directory"))?.path();
+            // The hint tells the newest version, which it may no longer be; Lance does without.
+            let hint = file.file_name().is_some_and(|name| name == "latest_version_hint.json");
+            if hint || version_of(&file).is_some_and(|version| version > committed) {
+                std::fs::remove_file(&file).map_err(StorageError::io(&file, "removing an uncommitted version"))?;
+                removed = true;
+            }
+        }
+        if removed { sync_directory(&versions) } else { Ok(()) }
     }
 
     /// Adds rows; makes a new version.
@@ -169,6 +173,14 @@ impl Table {
 
 fn params() -> WriteParams {
     WriteParams { skip_auto_cleanup: true, auto_cleanup: None, enable_v2_manifest_paths: true, ..WriteParams::default() }
+}
+
+/// The version that a manifest is of. Lance names it by the 20 digits of 2^64 - 1 less the version, so that the newest comes
+/// first in a listing, or in older tables by the version itself.
+fn version_of(manifest: &Path) -> Option<u64> {
+    let stem = manifest.file_name()?.to_str()?.strip_suffix(".manifest")?;
+    let number: u64 = stem.parse().ok()?;
+    Some(if stem.len() == 20 { u64::MAX - number } else { number })
 }
 
 /// Lance takes a path as text.

@@ -36,10 +36,15 @@ impl StoreWriter {
     pub(crate) fn create(layout: &Layout, header: impl FnOnce(&Layout) -> Result<Header, Error>) -> Result<(), Error> {
         layout.check_free()?;
         std::fs::create_dir_all(layout.root()).map_err(StorageError::io(layout.root(), "creating the directory"))?;
-        let _lock = WriterLock::take(layout)?;
+        let _lock = match WriterLock::take(layout) {
+            Ok(lock) => lock,
+            // Whoever holds the lock is making the index, or already writes to it.
+            Err(locked) => return if wait_for(&layout.current()) { Ok(()) } else { Err(locked) },
+        };
         if layout.current().exists() {
             return Ok(());
         }
+        layout.check_free()?;
         let thread = LanceThread::start()?;
         let mut header = header(layout)?;
         let documents = Table::create(layout.documents(), documents_schema(&header.schema), &thread)?;
@@ -67,10 +72,10 @@ impl StoreWriter {
         let header = generation.header.clone();
         drop(generation);
         let thread = LanceThread::start()?;
-        let mut documents = Table::open(layout.documents(), header.documents_version, &thread)?;
-        let mut passages = Table::open(layout.passages(), header.passages_version, &thread)?;
-        documents.roll_back()?;
-        passages.roll_back()?;
+        Table::forget_uncommitted(&layout.documents(), header.documents_version)?;
+        Table::forget_uncommitted(&layout.passages(), header.passages_version)?;
+        let documents = Table::open(layout.documents(), header.documents_version, &thread)?;
+        let passages = Table::open(layout.passages(), header.passages_version, &thread)?;
         let writer = Self {
             layout,
             header,
@@ -152,7 +157,6 @@ impl StoreWriter {
         if ReaderPin::any_older(&self.layout, self.header.generation) {
             return false;
         }
-        // Not before the tables' own versions: after a roll-back those are newer than what CURRENT names.
         let tables = [(&self.documents, self.header.documents_version), (&self.passages, self.header.passages_version)];
         for (table, committed) in tables {
             if let Err(error) = table.clean(committed) {
@@ -161,6 +165,17 @@ impl StoreWriter {
         }
         true
     }
+}
+
+/// Whether the file appears within a second.
+fn wait_for(file: &Path) -> bool {
+    (0..50).any(|_| {
+        if file.exists() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        false
+    })
 }
 
 fn invalid(table: &Table) -> impl FnOnce(ArrowError) -> StorageError {

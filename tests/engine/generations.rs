@@ -112,6 +112,48 @@ fn a_crash_before_the_commit_point_is_undone_by_the_next_writer() {
 }
 
 #[test]
+fn a_replacement_that_crashed_can_be_made_again() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    for key in ["a", "b"] {
+        writer.add(note(key, "old", "apples").vector([1.0, 0.0])).unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    let current = index.path().join("CURRENT");
+    let first = fs::read(&current).unwrap();
+    for _ in 0..3 {
+        let mut writer = index.writer().unwrap();
+        writer.add(note("a", "new", "apples").vector([1.0, 0.0])).unwrap();
+        let holds_the_files = index.snapshot().unwrap();
+        writer.commit().unwrap();
+        drop((writer, holds_the_files));
+        assert_eq!(index.snapshot().unwrap().search("apples").mode(Mode::Lexical).run().unwrap().hits.len(), 2);
+        fs::write(&current, &first).unwrap();
+    }
+    let snapshot = index.snapshot().unwrap();
+    assert_eq!(snapshot.document("a").unwrap().unwrap().get("title").unwrap().as_text(), Some("old"));
+    assert_eq!(snapshot.search("old").mode(Mode::Lexical).run().unwrap().hits.len(), 2);
+}
+
+#[test]
+fn a_torn_version_that_was_not_committed_is_no_obstacle() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("a", "", "apples").vector([1.0, 0.0])).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    for table in ["documents.lance", "passages.lance"] {
+        let versions = index.path().join(table).join("_versions");
+        fs::write(versions.join(format!("{:020}.manifest", u64::MAX - 77)), b"").unwrap();
+    }
+    let mut writer = index.writer().unwrap();
+    writer.add(note("b", "", "apples").vector([1.0, 0.0])).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(index.snapshot().unwrap().keys().unwrap(), ["a", "b"]);
+}
+
+#[test]
 fn a_copy_of_the_directory_is_an_index() {
     let (directory, index) = words_index();
     let mut writer = index.writer().unwrap();

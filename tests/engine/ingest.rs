@@ -16,6 +16,8 @@ fn progress_counts_what_was_done() {
     let progress = monitor.progress();
     assert_eq!((progress.documents_added, progress.documents_written), (5, 5));
     assert_eq!((progress.passages_cut, progress.passages_embedded), (5, 5));
+    drop(writer);
+    assert!(!monitor.is_cancelled());
 }
 
 #[test]

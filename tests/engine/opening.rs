@@ -71,6 +71,31 @@ fn a_file_of_another_program_is_told_from_a_damaged_index() {
 }
 
 #[test]
+fn an_index_that_lost_its_commit_point_is_not_taken_for_a_new_one() {
+    let (_directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("a", "", "apples")).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let current = index.path().join("CURRENT");
+    let kept = fs::read(&current).unwrap();
+    fs::remove_file(&current).unwrap();
+    let error = open_error(Index::open_or_create(index.path(), Options::new().schema(schema())));
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    fs::write(&current, kept).unwrap();
+    assert_eq!(keys(&index.snapshot().unwrap().search("apples").run().unwrap()), ["a"]);
+}
+
+#[test]
+fn a_creation_that_was_cut_short_is_made_anew() {
+    let (_directory, index) = words_index();
+    fs::remove_file(index.path().join("CURRENT")).unwrap();
+    fs::write(index.path().join("CURRENT.tmp"), b"half").unwrap();
+    let index = Index::open_or_create(index.path(), Options::new().schema(schema())).unwrap();
+    assert_eq!(index.snapshot().unwrap().document_count(), 0);
+}
+
+#[test]
 fn a_newer_format_is_refused() {
     let (_directory, index) = words_index();
     let current = index.path().join("CURRENT");

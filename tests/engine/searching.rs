@@ -179,6 +179,22 @@ fn the_response_as_json_has_its_fixed_shape() {
 }
 
 #[test]
+fn an_application_may_hold_all_threads_of_rayons_pool() {
+    use rayon::prelude::*;
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let found: Vec<String> = (0..32)
+        .into_par_iter()
+        .map(|_| snapshot.search("dough rests overnight").rerank(2, &judge()).run().unwrap().hits[0].key.clone())
+        .collect();
+    assert!(found.iter().all(|key| key == "bread"));
+    let writer = std::sync::Mutex::new(index.writer().unwrap());
+    (0..40).into_par_iter().for_each(|n| writer.lock().unwrap().add(note(&n.to_string(), "", "some text")).unwrap());
+    writer.into_inner().unwrap().commit().unwrap();
+    assert_eq!(index.snapshot().unwrap().document_count(), 45);
+}
+
+#[test]
 fn a_snapshot_is_searched_from_many_threads() {
     let (_directory, index) = encoded_index();
     let snapshot = index.snapshot().unwrap();
