@@ -149,7 +149,7 @@ fn progress_bar(monitor: Monitor) -> impl Drop {
 
 fn show(first_stage: &Response, response: &Response) {
     println!("\nQuery: {}\n", response.query);
-    println!("   {:<48}   {}", "First stage: BM25 and vectors, fused", "Cross-encoder");
+    println!("   {:<48}   Cross-encoder", "First stage: BM25 and vectors, fused");
     println!("   {:-<48}   {:-<55}", "", "");
     let rows = first_stage.hits.len().max(response.hits.len());
     for row in 0..rows {

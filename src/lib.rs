@@ -40,6 +40,8 @@
 //! Every call blocks until it is done; an application puts it on a thread of its choice. All types are `Send`, all but
 //! [`Writer`] are made to be shared, and no asynchronous runtime is needed or entered.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod error;
 mod index;
 mod ingest;

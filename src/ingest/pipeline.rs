@@ -19,6 +19,9 @@ use crate::store::{StoreWriter, VectorSource};
 /// Messages that wait before a stage. Documents may be large, so few.
 const WAITING: usize = 16;
 
+/// What a thread does until its channel is closed.
+type Stage = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
 enum Message<D> {
     Document(D),
     /// A document's number, to be deleted.
@@ -66,7 +69,7 @@ impl Pipeline {
         let (cut, to_embed) = bounded(WAITING);
         let (embedded, to_write) = bounded(WAITING);
         let destination = Destination::new(store, words, monitor.clone());
-        let stages: [(&str, Box<dyn FnOnce() -> Result<(), Error> + Send>); 3] = [
+        let stages: [(&str, Stage); 3] = [
             ("fossick-cut", {
                 let monitor = monitor.clone();
                 Box::new(move || run_cut(&preparer, &to_cut, &cut, &monitor))
@@ -108,7 +111,7 @@ impl Pipeline {
     pub(crate) fn commit(&mut self, next_document: u64) -> Result<u64, Error> {
         let (answer, generation) = bounded(1);
         self.send(Message::Commit(next_document, answer))?;
-        generation.recv().or_else(|_| Err(self.fail()))
+        generation.recv().map_err(|_| self.fail())
     }
 
     fn send(&mut self, message: Message<(u64, Document)>) -> Result<(), Error> {

@@ -15,6 +15,7 @@ use super::{Device, DeviceKind};
 use crate::error::ModelError;
 
 /// A dense layer of `inputs` to `outputs` features.
+#[allow(clippy::large_enum_variant)] // A few dozen layers, each kept for as long as the model.
 pub(super) enum Dense {
     /// On any device; the weight is [in, out].
     Burn { weight: Tensor<2>, bias: Tensor<1> },

@@ -27,6 +27,7 @@ pub(super) fn fast_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// Without branches, so that the compiler makes vector instructions of it. The error function is that of Abramowitz and Stegun
 /// (1964), 7.1.26, whose error is below 1.5e-7.
+#[allow(clippy::excessive_precision)] // The constants as they are published.
 #[inline(always)]
 fn scalar(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;

@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn a_short_text_is_one_passage() {
         let text = "  One sentence. And another.  ";
-        assert_eq!(cut(text, options(64, 8), &WordCounter), [2..28]);
+        let passages = cut(text, options(64, 8), &WordCounter);
+        assert_eq!((passages.len(), &text[passages[0].clone()]), (1, "One sentence. And another."));
     }
 
     #[test]
