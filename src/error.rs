@@ -33,6 +33,9 @@ pub enum Error {
     /// A search that cannot be answered.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// Queries, judgements or runs that cannot be used.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
     /// The disk, or one of the storage libraries, refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -210,6 +213,19 @@ pub enum OpenError {
         /// The newest version known here.
         known: u32,
     },
+    /// An index of a format that was given up before the first release.
+    #[error(
+        "{}: has format version {found}, this version of fossick reads version {known}; make the index again from its documents",
+        path.display()
+    )]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The version known here.
+        known: u32,
+    },
     /// A file of the index is damaged.
     #[error("{}: is damaged: expected {expected}, found {found}; restore the directory from a copy", path.display())]
     Damaged {
@@ -311,6 +327,62 @@ pub enum SearchError {
     QueryVectorRefused {
         /// What the index does about vectors.
         makes: &'static str,
+    },
+}
+
+/// Queries, judgements or runs that cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// A file that cannot be read.
+    #[error("{file}: cannot be read: {source}; check the path, its permissions and that it is what its name says")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line that is not what the file's format has.
+    #[error("{file}, line {line}: expected {expected}, found {found}; correct the line or remove it")]
+    Line {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What the format has there.
+        expected: String,
+        /// What was found, shortened.
+        found: String,
+    },
+    /// No query can be measured.
+    #[error(
+        "none of the {queries} queries has a relevant judgement ({judged} queries are judged); check that both files are of the same collection and use the same identifiers"
+    )]
+    NothingToMeasure {
+        /// How many queries were given.
+        queries: usize,
+        /// How many queries have judgements.
+        judged: usize,
+    },
+    /// The baseline is of other queries.
+    #[error("{baseline}: answers none of the {queries} queries that are measured; compare with a run over the same queries")]
+    OtherBaseline {
+        /// The baseline.
+        baseline: String,
+        /// How many queries are measured.
+        queries: usize,
+    },
+    /// The judgements are about other documents.
+    #[error(
+        "none of the {judgements} judged documents is in the index: the judgements name documents such as {judged:?}, the index has keys such as {indexed:?}; use the judgements of the collection that was indexed"
+    )]
+    NoneIndexed {
+        /// How many judgements there are.
+        judgements: usize,
+        /// A document that the judgements name.
+        judged: String,
+        /// A key that the index has; empty where it has none.
+        indexed: String,
     },
 }
 

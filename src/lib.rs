@@ -43,6 +43,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod error;
+pub mod evaluate;
 mod index;
 mod ingest;
 mod lexical;
@@ -55,10 +56,10 @@ mod search;
 mod semantic;
 mod store;
 
-pub use error::{Error, IngestError, ModelError, OpenError, Result, SchemaError, SearchError, StorageError};
+pub use error::{Error, EvaluateError, IngestError, ModelError, OpenError, Result, SchemaError, SearchError, StorageError};
 pub use index::{Index, Options, Writer};
 pub use ingest::{Monitor, Progress};
 pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder, Judgement, ModelIdentity};
 pub use passage::PassageOptions;
 pub use schema::{Date, Document, Field, FieldType, Schema, SchemaBuilder, Value};
-pub use search::{Hit, Judged, Mode, Note, Passage, Response, Search, Snapshot, StageRank, Timings};
+pub use search::{FinalOrder, Hit, Judged, Mode, Note, Passage, Response, Search, Snapshot, StageRank, Timings};

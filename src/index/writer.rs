@@ -7,8 +7,8 @@ use crate::error::{Error, IngestError};
 use crate::ingest::{Monitor, Pipeline};
 use crate::lexical::WordsWriter;
 use crate::model::Encoder;
-use crate::schema::{Document, Schema, check_vector};
-use crate::store::{StoreWriter, VectorSource};
+use crate::schema::{Document, Schema, check_vector, digest};
+use crate::store::{Content, StoreWriter, VectorSource};
 
 /// The one writer of an index. What it does is seen by nobody until [`Writer::commit`] returns; dropped before, it leaves
 /// the index as it was.
@@ -36,8 +36,8 @@ pub struct Writer {
     pipeline: Pipeline,
     schema: Schema,
     vectors: VectorSource,
-    /// The number of each document, committed or not.
-    keys: HashMap<Box<str>, u64>,
+    /// What is under each key, committed or not.
+    keys: HashMap<Box<str>, Content>,
     next: u64,
     generation: u64,
     changed: bool,
@@ -71,15 +71,24 @@ impl Writer {
     /// [`crate::SchemaError`] for a document that contradicts the schema, [`IngestError::VectorRequired`] and
     /// [`IngestError::VectorRefused`]: nothing has changed then, and the writer can go on. Any other error ends the writer.
     pub fn add(&mut self, document: Document) -> Result<(), Error> {
-        self.schema.check(&document)?;
-        self.check_vector(&document)?;
-        let number = self.next;
-        self.next += 1;
-        self.changed = true;
-        if let Some(replaced) = self.keys.insert(document.key().into(), number) {
-            self.pipeline.delete(replaced)?;
+        self.check(&document)?;
+        let digest = digest(&self.schema, &document);
+        self.put(document, digest)
+    }
+
+    /// Adds a document unless the one with its key has the same values already; says whether it was added. A program that
+    /// walks over all its data again and again calls this and pays for what has changed.
+    ///
+    /// # Errors
+    /// Those of [`Writer::add`].
+    pub fn update(&mut self, document: Document) -> Result<bool, Error> {
+        self.check(&document)?;
+        let digest = digest(&self.schema, &document);
+        if self.keys.get(document.key()).is_some_and(|known| known.digest == digest) {
+            return Ok(false);
         }
-        self.pipeline.add(number, document)
+        self.put(document, digest)?;
+        Ok(true)
     }
 
     /// Deletes the document with this key; false where there is none.
@@ -87,9 +96,9 @@ impl Writer {
     /// # Errors
     /// Those of an earlier failure; the writer is at its end then.
     pub fn delete(&mut self, key: &str) -> Result<bool, Error> {
-        let Some(number) = self.keys.remove(key) else { return Ok(false) };
+        let Some(content) = self.keys.remove(key) else { return Ok(false) };
         self.changed = true;
-        self.pipeline.delete(number)?;
+        self.pipeline.delete(content.number)?;
         Ok(true)
     }
 
@@ -111,6 +120,32 @@ impl Writer {
     /// A handle for progress bars and cancel buttons.
     pub fn monitor(&self) -> Monitor {
         self.pipeline.monitor().clone()
+    }
+
+    /// Whether a document with this key is in the index, committed or not.
+    pub fn contains(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// All keys, committed or not, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(AsRef::as_ref)
+    }
+
+    /// Adds a document that has been checked.
+    fn put(&mut self, document: Document, digest: u64) -> Result<(), Error> {
+        let number = self.next;
+        self.next += 1;
+        self.changed = true;
+        if let Some(replaced) = self.keys.insert(document.key().into(), Content { number, digest }) {
+            self.pipeline.delete(replaced.number)?;
+        }
+        self.pipeline.add(number, document)
+    }
+
+    fn check(&self, document: &Document) -> Result<(), Error> {
+        self.schema.check(document)?;
+        self.check_vector(document)
     }
 
     fn check_vector(&self, document: &Document) -> Result<(), Error> {

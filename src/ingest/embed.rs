@@ -25,7 +25,9 @@ pub(super) fn embed(encoder: &Encoder, window: &mut [Prepared], monitor: &Monito
             return Err(IngestError::Cancelled.into());
         }
         let inputs: Vec<&str> = step.iter().map(|&(at, passage)| window[at].inputs[passage].as_str()).collect();
-        for (&(at, passage), embedding) in step.iter().zip(encoder.encode_passages(&inputs)?) {
+        let embeddings = encoder.encode_passages(&inputs)?;
+        monitor.truncated(embeddings.iter().filter(|embedding| embedding.truncated).count() as u64);
+        for (&(at, passage), embedding) in step.iter().zip(embeddings) {
             window[at].passages[passage].vector = Some(embedding.vector);
         }
         monitor.embedded(step.len() as u64);

@@ -14,6 +14,8 @@ pub struct Progress {
     pub passages_cut: u64,
     /// Passages that have their vectors.
     pub passages_embedded: u64,
+    /// Passages of which the encoder read only the beginning.
+    pub passages_truncated: u64,
 }
 
 /// A handle to a running [`Writer`](crate::Writer), for progress bars and cancel buttons.
@@ -28,6 +30,7 @@ struct State {
     documents_written: AtomicU64,
     passages_cut: AtomicU64,
     passages_embedded: AtomicU64,
+    passages_truncated: AtomicU64,
     cancelled: AtomicBool,
     abandoned: AtomicBool,
 }
@@ -41,6 +44,7 @@ impl Monitor {
             documents_written: read(&self.state.documents_written),
             passages_cut: read(&self.state.passages_cut),
             passages_embedded: read(&self.state.passages_embedded),
+            passages_truncated: read(&self.state.passages_truncated),
         }
     }
 
@@ -75,6 +79,10 @@ impl Monitor {
 
     pub(super) fn cut(&self, passages: u64) {
         self.state.passages_cut.fetch_add(passages, Ordering::Relaxed);
+    }
+
+    pub(super) fn truncated(&self, passages: u64) {
+        self.state.passages_truncated.fetch_add(passages, Ordering::Relaxed);
     }
 
     pub(super) fn embedded(&self, passages: u64) {

@@ -1,7 +1,7 @@
 //! From a document to its passages.
 
 use crate::model::Encoder;
-use crate::passage::{PassageOptions, TokenCounter, WordCounter, cut, with_heading};
+use crate::passage::{PassageOptions, TokenCounter, WordCounter, cut, heading_for_models, with_heading};
 use crate::schema::{Document, FieldType, Schema, Value};
 use crate::store::PassageRow;
 
@@ -58,7 +58,10 @@ impl Preparer {
             }
         }
         let inputs = match self.encoder {
-            Some(_) => passages.iter().map(|row| with_heading(&heading, &row.text)).collect(),
+            Some(_) => {
+                let heading = heading_for_models(&heading, counter);
+                passages.iter().map(|row| with_heading(heading, &row.text)).collect()
+            }
             None => Vec::new(),
         };
         Prepared { number, document, passages, inputs }

@@ -9,6 +9,7 @@ use super::files::ModelFiles;
 use super::tokenize::Tokenizer;
 use super::{Device, ModelIdentity};
 use crate::error::ModelError;
+use crate::passage::TokenCounter;
 
 /// Room that a query must leave for the passage, in tokens.
 const LEAST_ROOM: usize = 32;
@@ -18,6 +19,8 @@ const LEAST_ROOM: usize = 32;
 pub struct Judgement {
     /// The model's raw output, before any sigmoid: larger is more relevant. Comparable within one query.
     pub logit: f32,
+    /// The tokens that the model read: query, passage and three special tokens.
+    pub tokens: usize,
     /// Whether the passage was cut on the right to what the model reads beside the query.
     pub truncated: bool,
 }
@@ -117,9 +120,14 @@ impl CrossEncoder {
         let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
         let logits = inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
         for (index, logit) in batches.into_iter().flatten().zip(logits.into_iter().flatten()) {
-            judgements[index] = Some(Judgement { logit, truncated: sequences[index].truncated });
+            judgements[index] = Some(Judgement { logit, tokens: lengths[index], truncated: sequences[index].truncated });
         }
         judgements.into_iter().map(|found| found.ok_or_else(|| self.failed("a logit is missing".to_owned()))).collect()
+    }
+
+    /// Counts tokens as this model reads them.
+    pub(crate) fn counter(&self) -> &dyn TokenCounter {
+        &self.inner.tokenizer
     }
 
     fn run(&self, batch: &[&Sequence]) -> Result<Vec<f32>, ModelError> {

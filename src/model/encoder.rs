@@ -29,6 +29,8 @@ enum Pooling {
 pub struct Embedding {
     /// The components; of length 1 in the Euclidean norm where the model says so.
     pub vector: Vec<f32>,
+    /// The tokens that the model read, special tokens and prompt included.
+    pub tokens: usize,
     /// Whether the text was cut on the right to what the model reads.
     pub truncated: bool,
 }
@@ -142,7 +144,7 @@ impl Encoder {
         let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
         let vectors = self.inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
         for (index, vector) in batches.into_iter().flatten().zip(vectors.into_iter().flatten()) {
-            embeddings[index] = Some(Embedding { vector, truncated: sequences[index].truncated });
+            embeddings[index] = Some(Embedding { vector, tokens: lengths[index], truncated: sequences[index].truncated });
         }
         embeddings.into_iter().map(|found| found.ok_or_else(|| self.failed("a vector is missing".to_owned()))).collect()
     }

@@ -27,6 +27,25 @@ impl TokenCounter for WordCounter {
     }
 }
 
+/// The most tokens of a heading that are put before a passage: room for a long title, and most of what a model reads is left
+/// to the passage.
+const HEADING_TOKENS: usize = 96;
+
+/// The beginning of a heading, in whole words, that goes before a passage.
+pub(crate) fn heading_for_models<'a>(heading: &'a str, counter: &dyn TokenCounter) -> &'a str {
+    let heading = heading.trim();
+    // A token is a byte at least.
+    if heading.len() <= HEADING_TOKENS || counter.count(heading) <= HEADING_TOKENS {
+        return heading;
+    }
+    let spaces: Vec<usize> = heading.match_indices(char::is_whitespace).map(|(at, _)| at).collect();
+    let fits = |&at: &usize| counter.count(&heading[..at]) <= HEADING_TOKENS;
+    match spaces.partition_point(fits) {
+        0 => "",
+        count => heading[..spaces[count - 1]].trim_end(),
+    }
+}
+
 /// A passage as a model reads it: after the headings of its document, which say what it is about.
 pub(crate) fn with_heading(heading: &str, passage: &str) -> String {
     match heading.trim() {
@@ -57,5 +76,29 @@ impl PassageOptions {
     pub(crate) fn clamped(self) -> Self {
         let max_tokens = self.max_tokens.clamp(16, 480);
         Self { max_tokens, overlap_tokens: self.overlap_tokens.min(max_tokens / 2) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heading_goes_before_its_passage_and_an_endless_one_leaves_it_room() {
+        assert_eq!(with_heading(heading_for_models("  Title ", &WordCounter), "text"), "Title\ntext");
+        assert_eq!(with_heading(heading_for_models(" ", &WordCounter), "text"), "text");
+        let endless = "word ".repeat(500);
+        let kept = heading_for_models(&endless, &WordCounter);
+        assert_eq!(WordCounter.count(kept), HEADING_TOKENS);
+        assert!(endless.starts_with(kept) && kept.ends_with("word"));
+        // One word without end is no heading that a model could use.
+        let one_word = "é".repeat(2 * HEADING_TOKENS);
+        struct Letters;
+        impl TokenCounter for Letters {
+            fn count(&self, text: &str) -> usize {
+                text.chars().count()
+            }
+        }
+        assert_eq!(heading_for_models(&one_word, &Letters), "");
     }
 }

@@ -1,51 +1,110 @@
 //! The order in which hits are shown.
 
+/// The variance of logits at which judge and first stage count the same. Chosen on development queries; `docs/quality.md`
+/// says which, and how flat the choice is.
+const NOISE: f64 = 6.0;
+
 /// A candidate of the first stage, at its place in that stage's order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
+    /// The first stage's score, of whatever scale.
+    pub(crate) score: f32,
     /// The cross-encoder's logit for its best passage; `None` where it was not judged.
     pub(crate) logit: Option<f32>,
 }
 
-/// How logits decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) enum FinalOrder {
-    /// By logit alone; what was not judged follows in the first stage's order.
+/// How the cross-encoder's logits and the first stage's scores make the final order. What was not judged follows what was, in
+/// the first stage's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum FinalOrder {
+    /// By logit, tempered by the first stage: the judge is trusted as far as its own spread says.
+    ///
+    /// A judge that is at home tells the candidates far apart, by many logits; where its logits lie close together it knows
+    /// little. Both words are taken as standard deviations from their means over the judged candidates and weighed, the
+    /// judge's with σ² / (σ² + 6), σ being the standard deviation of its logits, and the first stage's with the rest. In units
+    /// of logits, as hits carry it, that is logit + (6 / σ) z, where z is the first stage's score in standard deviations.
     #[default]
+    Tempered,
+    /// By logit alone.
     Logit,
 }
 
 impl FinalOrder {
-    /// The positions of the candidates in their final order. Equal logits keep the first stage's order.
-    pub(crate) fn arrange(self, candidates: &[Candidate]) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..candidates.len()).collect();
-        match self {
-            Self::Logit => order.sort_by(|&a, &b| match (candidates[a].logit, candidates[b].logit) {
-                (Some(a), Some(b)) => b.total_cmp(&a),
-                (judged, other) => other.is_some().cmp(&judged.is_some()),
-            }),
-        }
+    /// The positions of the candidates in their final order, each with the score that put it there: for what was not judged,
+    /// the first stage's. Equal scores keep the first stage's order.
+    pub(crate) fn arrange(self, candidates: &[Candidate]) -> Vec<(usize, f32)> {
+        let judged = || candidates.iter().filter_map(|candidate| Some((candidate.score, candidate.logit?)));
+        let (mean, deviation) = spread(judged().map(|(score, _)| score));
+        let (_, sigma) = spread(judged().map(|(_, logit)| logit));
+        let tempered = self == Self::Tempered && deviation > 0.0 && sigma > 0.0;
+        let score = |candidate: &Candidate| match candidate.logit {
+            Some(logit) if tempered => {
+                (f64::from(logit) + NOISE / sigma * (f64::from(candidate.score) - mean) / deviation) as f32
+            }
+            // Without any spread of its own the judge says nothing: equal logits keep the first stage's order.
+            Some(logit) => logit,
+            None => candidate.score,
+        };
+        let mut order: Vec<(usize, f32)> = candidates.iter().map(score).enumerate().collect();
+        order.sort_by(|a, b| match (candidates[a.0].logit, candidates[b.0].logit) {
+            (Some(_), Some(_)) => b.1.total_cmp(&a.1),
+            (judged, other) => other.is_some().cmp(&judged.is_some()),
+        });
         order
     }
+}
+
+/// Mean and standard deviation (of the whole, not of a sample); both zero without values.
+fn spread(values: impl Iterator<Item = f32> + Clone) -> (f64, f64) {
+    let count = values.clone().count().max(1) as f64;
+    let mean = values.clone().map(f64::from).sum::<f64>() / count;
+    let variance = values.map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
+    (mean, variance.sqrt())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn arrange(logits: &[Option<f32>]) -> Vec<usize> {
-        let candidates: Vec<Candidate> = logits.iter().map(|&logit| Candidate { logit }).collect();
-        FinalOrder::Logit.arrange(&candidates)
+    fn arrange(order: FinalOrder, candidates: &[(f32, Option<f32>)]) -> Vec<usize> {
+        let candidates: Vec<Candidate> = candidates.iter().map(|&(score, logit)| Candidate { score, logit }).collect();
+        order.arrange(&candidates).into_iter().map(|(position, _)| position).collect()
     }
 
     #[test]
-    fn judged_candidates_come_first_by_logit() {
-        assert_eq!(arrange(&[None, Some(-3.0), Some(4.0), None]), [2, 1, 0, 3]);
+    fn judged_candidates_come_first_and_the_rest_keeps_its_order() {
+        let candidates = [(0.9, None), (0.8, Some(-3.0)), (0.7, Some(4.0)), (0.6, None)];
+        for order in [FinalOrder::Logit, FinalOrder::Tempered] {
+            assert_eq!(arrange(order, &candidates), [2, 1, 0, 3], "{order:?}");
+        }
     }
 
     #[test]
     fn without_judgements_the_first_stage_decides() {
-        assert_eq!(arrange(&[None, None, None]), [0, 1, 2]);
-        assert_eq!(arrange(&[Some(1.0), Some(1.0)]), [0, 1]);
+        for order in [FinalOrder::Logit, FinalOrder::Tempered] {
+            assert_eq!(arrange(order, &[(3.0, None), (2.0, None), (2.0, None)]), [0, 1, 2]);
+            assert_eq!(arrange(order, &[(1.0, Some(1.0)), (1.0, Some(1.0))]), [0, 1]);
+            assert!(arrange(order, &[]).is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unsure_judge_is_overruled_and_a_sure_one_is_not() {
+        let scores = [3.0, 2.0, 1.0, 0.0];
+        let judged = |logits: [f32; 4]| -> Vec<_> { scores.into_iter().zip(logits.map(Some)).collect() };
+        let unsure = judged([0.1, 0.2, 0.3, 0.4]);
+        assert_eq!(arrange(FinalOrder::Logit, &unsure), [3, 2, 1, 0]);
+        assert_eq!(arrange(FinalOrder::Tempered, &unsure), [0, 1, 2, 3]);
+        let sure = judged([-9.0, -3.0, 3.0, 9.0]);
+        assert_eq!(arrange(FinalOrder::Tempered, &sure), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn the_first_stages_scale_does_not_matter() {
+        let of = |factor: f32| -> Vec<(f32, Option<f32>)> {
+            [5.0, 4.5, 1.0, 0.5].into_iter().zip([0.0, 1.5, 1.0, 2.5]).map(|(s, l)| (s * factor + 7.0, Some(l))).collect()
+        };
+        assert_eq!(arrange(FinalOrder::Tempered, &of(1.0)), arrange(FinalOrder::Tempered, &of(0.001)));
     }
 }

@@ -6,5 +6,6 @@
 mod final_order;
 mod reciprocal;
 
-pub(crate) use final_order::{Candidate, FinalOrder};
+pub(crate) use final_order::Candidate;
+pub use final_order::FinalOrder;
 pub(crate) use reciprocal::reciprocal_rank_fusion;

@@ -4,12 +4,14 @@
 //! rely on names, types and keys being sound.
 
 mod date;
+mod digest;
 mod document;
 mod field;
 mod value;
 mod vector;
 
 pub use date::Date;
+pub(crate) use digest::digest;
 pub use document::Document;
 pub use field::{Field, FieldType, Schema, SchemaBuilder};
 pub use value::Value;

@@ -1,5 +1,7 @@
 //! The values that fields hold.
 
+use std::fmt;
+
 use super::{Date, FieldType};
 
 /// One value of one field.
@@ -46,6 +48,18 @@ impl Value {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Date(date) => date.fmt(f),
+            Self::Boolean(truth) => truth.fmt(f),
         }
     }
 }

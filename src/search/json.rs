@@ -39,7 +39,7 @@ fn hit(hit: &Hit) -> Json {
         "lexical": stage(hit.lexical),
         "semantic": stage(hit.semantic),
         "fused": stage(hit.fused),
-        "rerank": hit.rerank.map(|judged| json!({"rank": judged.rank, "logit": judged.logit})),
+        "rerank": hit.rerank.as_ref().map(|judged| json!({"rank": judged.rank, "logit": judged.logit, "logits": judged.logits})),
         "passage": hit.passage.as_ref().map(|passage| {
             json!({"text": passage.text, "field": passage.field, "start": passage.start, "end": passage.end})
         }),

@@ -8,14 +8,18 @@ use super::first_stage::FirstStage;
 use super::response::{Note, Passage, Response};
 use crate::error::{Error, ModelError};
 use crate::lexical::Analyzer;
-use crate::passage::with_heading;
+use crate::model::CrossEncoder;
+use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
 use crate::store::StoredPassage;
 
 /// What became of one candidate.
 #[derive(Clone, Default)]
 pub(super) struct Verdict {
+    /// The best of `logits`.
     pub(super) logit: Option<f32>,
+    /// The logit of each passage that was judged, the most promising passage first.
+    pub(super) logits: Vec<f32>,
     /// The passage with that logit.
     winner: Option<StoredPassage>,
 }
@@ -26,7 +30,7 @@ pub(super) fn run(search: &Search<'_>, text: &str, stage: &FirstStage, response:
     response.used(judge.device(), judge.identity().name());
     let begun = Instant::now();
     let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
-    let headings = headings(search, &numbers)?;
+    let headings = headings(search, judge, &numbers)?;
     let chosen = choose(search, text, stage, &numbers, search.passages)?;
     response.timings.read += begun.elapsed();
 
@@ -53,8 +57,10 @@ pub(super) fn run(search: &Search<'_>, text: &str, stage: &FirstStage, response:
     let mut verdicts = vec![Verdict::default(); numbers.len()];
     for (&(candidate, at), judgement) in owners.iter().zip(&judgements) {
         let verdict = &mut verdicts[candidate];
+        verdict.logits.push(judgement.logit);
         if verdict.logit.is_none_or(|best| judgement.logit > best) {
-            *verdict = Verdict { logit: Some(judgement.logit), winner: Some(chosen[candidate][at].clone()) };
+            verdict.logit = Some(judgement.logit);
+            verdict.winner = Some(chosen[candidate][at].clone());
         }
     }
     let truncated = judgements.iter().filter(|judgement| judgement.truncated).count();
@@ -78,9 +84,12 @@ pub(super) fn winning_passages(
     let open: Vec<u64> =
         shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
     let mut rest = choose(search, text, stage, &open, 1)?.into_iter();
+    let mut analyzer = Analyzer::new();
+    let words = analyzer.set(text);
     let passage = |position: &usize| {
         let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
         stored.filter(|stored| !stored.text.is_empty()).map(|stored| Passage {
+            highlights: analyzer.places(&stored.text, &words),
             text: stored.text,
             field: stored.field,
             start: stored.start as usize,
@@ -128,10 +137,7 @@ fn choose(
 /// How many different words of the query each passage holds.
 fn overlaps(query: &str, passages: &HashMap<usize, StoredPassage>) -> HashMap<usize, f32> {
     let mut analyzer = Analyzer::new();
-    let mut wanted = HashSet::new();
-    analyzer.words(query, |word| {
-        wanted.insert(word.to_owned());
-    });
+    let wanted = analyzer.set(query);
     let mut overlap = |text: &str| {
         let mut found = HashSet::new();
         analyzer.words(text, |word| {
@@ -145,7 +151,7 @@ fn overlaps(query: &str, passages: &HashMap<usize, StoredPassage>) -> HashMap<us
 }
 
 /// The headings of documents, joined as they were for the encoder.
-fn headings(search: &Search<'_>, numbers: &[u64]) -> Result<Vec<String>, Error> {
+fn headings(search: &Search<'_>, judge: &CrossEncoder, numbers: &[u64]) -> Result<Vec<String>, Error> {
     let names: Vec<&str> = search.snapshot.schema().names_of(FieldType::Heading).collect();
     let rows = search.snapshot.store().read_documents(search.snapshot.documents()?, numbers, &names)?;
     let join = |values: Vec<(String, Value)>| {
@@ -157,5 +163,6 @@ fn headings(search: &Search<'_>, numbers: &[u64]) -> Result<Vec<String>, Error> 
             .collect::<Vec<_>>()
             .join(" ")
     };
+    let join = |values| heading_for_models(&join(values), judge.counter()).to_owned();
     Ok(rows.into_iter().map(join).collect())
 }

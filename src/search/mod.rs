@@ -11,6 +11,7 @@ mod request;
 mod response;
 mod snapshot;
 
+pub use crate::rank::FinalOrder;
 pub use request::{Mode, Search};
 pub use response::{Hit, Judged, Note, Passage, Response, StageRank, Timings};
 pub use snapshot::Snapshot;

@@ -64,6 +64,9 @@ pub struct Search<'a> {
     pub(super) judge: Option<&'a CrossEncoder>,
     pub(super) passages: usize,
     limit: usize,
+    fields: Option<Vec<String>>,
+    with_passages: bool,
+    order: FinalOrder,
 }
 
 impl<'a> Search<'a> {
@@ -76,8 +79,11 @@ impl<'a> Search<'a> {
             candidates: 100,
             rerank: 0,
             judge: None,
-            passages: 3,
+            passages: 2,
             limit: 10,
+            fields: None,
+            with_passages: true,
+            order: FinalOrder::default(),
         }
     }
 
@@ -110,11 +116,18 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How many of a document's passages are judged, the most promising ones; 3 unless set, at least 1. A document's logit is
+    /// How many of a document's passages are judged, the most promising ones; 2 unless set, at least 1. A document's logit is
     /// its best passage's.
     #[must_use]
     pub fn passages_per_document(mut self, passages: usize) -> Self {
         self.passages = passages.max(1);
+        self
+    }
+
+    /// How the judge's word and the first stage's make the final order; see [`FinalOrder`].
+    #[must_use]
+    pub fn final_order(mut self, order: FinalOrder) -> Self {
+        self.order = order;
         self
     }
 
@@ -123,6 +136,19 @@ impl<'a> Search<'a> {
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// The fields that hits carry; all unless set. A list of hits rarely needs their whole text: leaving it out saves reading it.
+    /// Names that the schema does not have are passed over.
+    #[must_use]
+    pub fn fields<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.fields = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Hits with their keys and scores, without fields and passages: for whoever looks at orders only.
+    pub(crate) fn keys_only(self) -> Self {
+        Self { with_passages: false, ..self.fields([""; 0]) }
     }
 
     /// Answers.
@@ -196,8 +222,8 @@ impl<'a> Search<'a> {
     fn hits(&self, text: &str, stage: &FirstStage, verdicts: &[Verdict], timings: &mut Timings) -> Result<Vec<Hit>, Error> {
         let judgement = |position: usize| verdicts.get(position).and_then(|verdict| verdict.logit);
         let candidates: Vec<Candidate> =
-            (0..stage.order.len()).map(|position| Candidate { logit: judgement(position) }).collect();
-        let order = FinalOrder::default().arrange(&candidates);
+            stage.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: judgement(at) }).collect();
+        let order = self.order.arrange(&candidates);
         let rerank_rank = |position: usize| {
             let mine = judgement(position)?;
             let better = |(other, logit): (usize, Option<f32>)| {
@@ -207,21 +233,27 @@ impl<'a> Search<'a> {
         };
 
         let begun = Instant::now();
-        let shown: Vec<usize> = order.into_iter().take(self.limit).collect();
+        let (shown, scores): (Vec<usize>, Vec<f32>) = order.into_iter().take(self.limit).unzip();
         let numbers: Vec<u64> = shown.iter().map(|&position| stage.order[position].0).collect();
         let documents = self.snapshot.documents()?;
-        let names: Vec<&str> = self.snapshot.schema().fields().iter().map(|field| field.name()).collect();
+        let wanted = |name: &&str| self.fields.as_ref().is_none_or(|names| names.iter().any(|other| other == name));
+        let names: Vec<&str> = self.snapshot.schema().fields().iter().map(|field| field.name()).filter(wanted).collect();
         let fields = self.snapshot.store().read_documents(documents, &numbers, &names)?;
-        let winners = judge::winning_passages(self, text, stage, verdicts, &shown)?;
+        let winners = match self.with_passages {
+            true => judge::winning_passages(self, text, stage, verdicts, &shown)?,
+            false => vec![None; shown.len()],
+        };
         timings.read += begun.elapsed();
 
         let hit = |(at, ((position, fields), passage)): (usize, ((usize, _), Option<Passage>))| {
             let (number, fused) = stage.order[position];
-            let judged = judgement(position).zip(rerank_rank(position)).map(|(logit, rank)| Judged { rank, logit });
+            let logits = || verdicts.get(position).map_or_else(Vec::new, |verdict| verdict.logits.clone());
+            let judged = judgement(position).zip(rerank_rank(position));
+            let judged = judged.map(|(logit, rank)| Judged { rank, logit, logits: logits() });
             Hit {
                 key: documents.key(number).unwrap_or_default().to_owned(),
                 rank: at + 1,
-                score: judged.map_or(fused, |judged| judged.logit),
+                score: scores[at],
                 lexical: stage.lexical.get(&number).copied(),
                 semantic: stage.semantic.get(&number).copied(),
                 fused: (stage.mode == Mode::Hybrid).then_some(StageRank { rank: position + 1, score: fused }),

@@ -83,6 +83,18 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// What sort of note it is, without its figures.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::DeviceFallback { .. } => "a model ran on the CPU because its device could not be opened",
+            Self::QueryTruncated { .. } => "the encoder read only the beginning of the query",
+            Self::NotJudged { .. } => "the query was too long to be judged",
+            Self::PassagesTruncated { .. } => "the cross-encoder read only the beginning of some passages",
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,12 +125,15 @@ pub struct StageRank {
 }
 
 /// What the cross-encoder said of a document.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Judged {
     /// The place among the judged, from 1.
     pub rank: usize,
     /// The best passage's logit.
     pub logit: f32,
+    /// The logit of each passage that was judged, the most promising passage of the first stage first.
+    pub logits: Vec<f32>,
 }
 
 /// A stretch of a document's text.
@@ -132,6 +147,8 @@ pub struct Passage {
     pub start: usize,
     /// Where it ends, in bytes.
     pub end: usize,
+    /// Where `text` has words of the query, in any of their forms; byte ranges of `text`, ascending.
+    pub highlights: Vec<std::ops::Range<usize>>,
 }
 
 /// A document that was found.
@@ -142,8 +159,8 @@ pub struct Hit {
     pub key: String,
     /// The place in the final order, from 1.
     pub rank: usize,
-    /// What decided the place: the logit where the document was judged, and else the first stage's score. The two are not
-    /// comparable.
+    /// What decided the place: the final order's score where the document was judged (see [`FinalOrder`](super::FinalOrder)), and
+    /// else the first stage's. The two are not comparable.
     pub score: f32,
     /// BM25's word; `None` where that leg did not find it.
     pub lexical: Option<StageRank>,
@@ -161,6 +178,11 @@ pub struct Hit {
 }
 
 impl Hit {
+    /// The place and score before the judge: of the fusion, or of the one leg that there was.
+    pub fn first_stage(&self) -> Option<StageRank> {
+        self.fused.or(self.lexical).or(self.semantic)
+    }
+
     /// The value of a field.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)

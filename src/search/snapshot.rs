@@ -6,9 +6,10 @@ use super::Search;
 use super::passages::PassageTable;
 use crate::error::{Error, StorageError};
 use crate::lexical::WordsReader;
-use crate::model::Encoder;
+use crate::model::{Encoder, ModelIdentity};
+use crate::passage::PassageOptions;
 use crate::schema::{Document, Schema};
-use crate::store::{DocumentIndex, Generation};
+use crate::store::{DocumentIndex, Generation, VectorSource};
 
 /// One committed generation of an index. It never changes, whatever a writer does meanwhile. Cheap to clone, and shared
 /// among threads; its files are kept for as long as a clone lives.
@@ -65,6 +66,24 @@ impl Snapshot {
         &self.inner.generation.header.schema
     }
 
+    /// The encoder that the index was made with; `None` where it keeps no vectors, or the application brings them.
+    pub fn encoder_identity(&self) -> Option<&ModelIdentity> {
+        match &self.inner.generation.header.vectors {
+            VectorSource::Encoder(identity) => Some(identity),
+            VectorSource::Nothing | VectorSource::Application(_) => None,
+        }
+    }
+
+    /// The number of components of the index's vectors; `None` where it keeps none.
+    pub fn dimension(&self) -> Option<usize> {
+        self.inner.generation.header.vectors.dimension()
+    }
+
+    /// How passages are cut.
+    pub fn passage_options(&self) -> PassageOptions {
+        self.inner.generation.header.passage_options
+    }
+
     /// Starts a search; see [`Search`].
     pub fn search<'a>(&'a self, query: &str) -> Search<'a> {
         Search::new(self, query)
@@ -98,7 +117,7 @@ impl Snapshot {
         &self.inner.words
     }
 
-    pub(super) fn encoder(&self) -> Option<&Encoder> {
+    pub(crate) fn encoder(&self) -> Option<&Encoder> {
         self.inner.encoder.as_ref()
     }
 

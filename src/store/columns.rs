@@ -11,11 +11,12 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use crate::schema::{Date, Document, FieldType, Schema, Value};
+use crate::schema::{Date, Document, FieldType, Schema, Value, digest};
 
 /// The document's number, in both tables.
 pub(super) const NUMBER: &str = "_document";
 pub(super) const KEY: &str = "_key";
+pub(super) const DIGEST: &str = "_digest";
 const ORDINAL: &str = "_ordinal";
 pub(super) const FIELD: &str = "_field";
 pub(super) const START: &str = "_start";
@@ -40,7 +41,11 @@ pub(crate) struct PassageRow {
 }
 
 pub(super) fn documents_schema(schema: &Schema) -> SchemaRef {
-    let mut columns = vec![Field::new(NUMBER, DataType::UInt64, false), Field::new(KEY, DataType::Utf8, false)];
+    let mut columns = vec![
+        Field::new(NUMBER, DataType::UInt64, false),
+        Field::new(KEY, DataType::Utf8, false),
+        Field::new(DIGEST, DataType::UInt64, false),
+    ];
     columns.extend(schema.fields().iter().map(|field| Field::new(field.name(), column_type(field.kind()), true)));
     Arc::new(ArrowSchema::new(columns))
 }
@@ -78,6 +83,7 @@ pub(super) fn documents_batch(schema: &Schema, documents: &[(u64, Document)]) ->
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from_iter_values(documents.iter().map(|(number, _)| *number))),
         Arc::new(StringArray::from_iter_values(documents.iter().map(|(_, document)| document.key()))),
+        Arc::new(UInt64Array::from_iter_values(documents.iter().map(|(_, document)| digest(schema, document)))),
     ];
     for field in schema.fields() {
         let values = documents.iter().map(|(_, document)| document.get(field.name()));

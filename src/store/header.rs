@@ -14,7 +14,7 @@ use crate::schema::Schema;
 
 const MAGIC: [u8; 8] = *b"fossick\n";
 /// The newest format that this code reads, and the one that it writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Feature bits that this code understands; an index with any other must not be touched.
 const FEATURES: u64 = 0;
 /// Magic, version, feature bits, length of the body.
@@ -143,7 +143,10 @@ impl Header {
         if stored != computed {
             return Err(damaged(format!("crc32c {stored:#010x}"), format!("{computed:#010x}")));
         }
-        if version != VERSION || features & !FEATURES != 0 {
+        if version < VERSION {
+            return Err(OpenError::OlderFormat { path, found: version, known: VERSION });
+        }
+        if version > VERSION || features & !FEATURES != 0 {
             return Err(OpenError::NewerFormat { path, found: version, features, known: VERSION });
         }
         let body = rest.get(..rest.len().saturating_sub(4)).unwrap_or_default();
@@ -201,7 +204,7 @@ mod tests {
         let checksum = crc32c::crc32c(&bytes[..end]).to_le_bytes();
         bytes[end..].copy_from_slice(&checksum);
         let message = Header::decode(&layout(), &bytes).unwrap_err().to_string();
-        assert!(message.contains("version 9") && message.contains("up to 1"), "{message}");
+        assert!(message.contains("version 9") && message.contains("up to 2"), "{message}");
     }
 
     #[test]

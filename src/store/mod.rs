@@ -17,5 +17,5 @@ mod writer;
 pub(crate) use columns::PassageRow;
 pub(crate) use header::{Header, VectorSource, WordsState};
 pub(crate) use layout::Layout;
-pub(crate) use reader::{DocumentIndex, Generation, PassageIndex, StoredPassage};
+pub(crate) use reader::{Content, DocumentIndex, Generation, PassageIndex, StoredPassage};
 pub(crate) use writer::StoreWriter;

@@ -1,11 +1,13 @@
 //! One committed generation, for reading.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt64Type};
 
-use super::columns::{END, FIELD, KEY, NUMBER, START, TEXT, VECTOR, document_values};
+use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, START, TEXT, VECTOR, document_values};
 use super::lock::{Announced, ReaderPin};
 use super::table::Table;
 use super::thread::LanceThread;
@@ -21,6 +23,8 @@ pub(crate) struct DocumentIndex {
     numbers: Vec<u64>,
     addresses: Vec<u64>,
     keys: Vec<Box<str>>,
+    /// Positions in the order of keys, sorted when a key is first looked up.
+    by_key: OnceLock<Vec<u32>>,
 }
 
 impl DocumentIndex {
@@ -35,13 +39,28 @@ impl DocumentIndex {
 
     /// The number of the document with that key.
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
-        self.entries().find(|(_, known)| *known == key).map(|(number, _)| number)
+        let sorted = self.by_key.get_or_init(|| {
+            let mut positions: Vec<u32> = (0..self.keys.len() as u32).collect();
+            positions.sort_unstable_by_key(|&at| &self.keys[at as usize]);
+            positions
+        });
+        let found = sorted.binary_search_by_key(&key, |&at| &self.keys[at as usize]).ok()?;
+        self.numbers.get(sorted[found] as usize).copied()
     }
 
     /// Numbers and keys, in order of numbers.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &str)> {
         self.numbers.iter().copied().zip(self.keys.iter().map(AsRef::as_ref))
     }
+}
+
+/// What the index has under a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content {
+    /// The document's number.
+    pub(crate) number: u64,
+    /// The digest of its values.
+    pub(crate) digest: u64,
 }
 
 /// The passages of a generation, in the order of the table; the passages of one document are neighbours.
@@ -95,13 +114,29 @@ impl Generation {
         }
         self.expect(&self.documents, self.header.documents, rows.len())?;
         rows.sort_unstable_by_key(|(number, _, _)| *number);
-        let mut index = DocumentIndex { numbers: Vec::new(), addresses: Vec::new(), keys: Vec::new() };
+        let mut index = DocumentIndex { numbers: Vec::new(), addresses: Vec::new(), keys: Vec::new(), by_key: OnceLock::new() };
         for (number, address, key) in rows {
             index.numbers.push(number);
             index.addresses.push(address);
             index.keys.push(key);
         }
         Ok(index)
+    }
+
+    /// Number and digest of each document by its key, for the writer.
+    pub(super) fn contents(&self) -> Result<HashMap<Box<str>, Content>, StorageError> {
+        let mut contents = HashMap::with_capacity(self.header.documents as usize);
+        let mut rows = 0;
+        for batch in self.documents.scan(&[NUMBER, KEY, DIGEST])? {
+            let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
+            let digests = self.numbers(&self.documents, &batch, DIGEST)?;
+            let keys = strings(&self.documents, &batch, KEY)?;
+            rows += keys.len();
+            let content = |(&number, &digest)| Content { number, digest };
+            contents.extend(keys.into_iter().map(Box::from).zip(numbers.iter().zip(digests).map(content)));
+        }
+        self.expect(&self.documents, self.header.documents, rows)?;
+        Ok(contents)
     }
 
     /// Places and vectors of all passages.

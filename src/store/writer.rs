@@ -10,7 +10,7 @@ use super::layout::sync_directory;
 use super::lock::{ReaderPin, WriterLock};
 use super::table::Table;
 use super::thread::LanceThread;
-use super::{Generation, Header, Layout, WordsState};
+use super::{Content, Generation, Header, Layout, WordsState};
 use crate::error::{Error, StorageError};
 use crate::schema::Document;
 
@@ -61,14 +61,14 @@ impl StoreWriter {
         header.publish(layout)
     }
 
-    /// Takes the lock and brings the tables back to what is committed. Also gives the numbers of the documents by key.
-    pub(crate) fn open(root: &Path) -> Result<(Self, HashMap<Box<str>, u64>), Error> {
+    /// Takes the lock and brings the tables back to what is committed. Also gives what is there, by key.
+    pub(crate) fn open(root: &Path) -> Result<(Self, HashMap<Box<str>, Content>), Error> {
         let layout = Layout::new(root)?;
         // Before the lock, so that a directory without an index gets no lock file.
         Header::read(&layout)?;
         let lock = WriterLock::take(&layout)?;
         let generation = Generation::open(layout.root())?;
-        let keys = generation.document_index()?.entries().map(|(number, key)| (key.into(), number)).collect();
+        let keys = generation.contents()?;
         let header = generation.header.clone();
         drop(generation);
         let thread = LanceThread::start()?;

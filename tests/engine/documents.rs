@@ -116,3 +116,43 @@ fn vectors_that_cannot_be_compared_are_refused() {
     assert!(matches!(writer.add(note("a", "", "x")), Err(Error::Ingest(IngestError::VectorRequired { .. }))));
     assert_eq!(writer.commit().unwrap(), 0, "nothing was taken, so nothing is committed");
 }
+
+#[test]
+fn an_update_adds_only_what_is_not_there_with_the_same_values() {
+    let (_directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    assert!(writer.update(note("a", "one", "walnut")).unwrap());
+    assert!(!writer.update(note("a", "one", "walnut")).unwrap(), "before the commit");
+    writer.commit().unwrap();
+    drop(writer);
+    let mut writer = index.writer().unwrap();
+    assert!(!writer.update(note("a", "one", "walnut")).unwrap(), "by a later writer");
+    assert_eq!(writer.commit().unwrap(), 1, "nothing has changed, so no generation was made");
+    assert!(writer.update(note("a", "two", "walnut")).unwrap());
+    assert!(writer.update(note("b", "one", "walnut")).unwrap());
+    assert!(writer.contains("b") && !writer.contains("c"));
+    writer.delete("a").unwrap();
+    assert!(writer.update(note("a", "two", "walnut")).unwrap(), "it was deleted in between");
+    assert_eq!(writer.commit().unwrap(), 2);
+    let mut found: Vec<&str> = writer.keys().collect();
+    found.sort_unstable();
+    assert_eq!(found, ["a", "b"]);
+    let hits = index.snapshot().unwrap().search("walnut").run().unwrap();
+    assert_eq!(keys(&hits), ["a", "b"]);
+}
+
+#[test]
+fn documents_are_found_by_any_of_many_keys() {
+    let (_directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    for number in (0..200).rev() {
+        writer.add(note(&format!("key {number}"), "", &format!("body {number}"))).unwrap();
+    }
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    for number in 0..200 {
+        let document = snapshot.document(&format!("key {number}")).unwrap().unwrap();
+        assert_eq!(document.get("body"), Some(&Value::Text(format!("body {number}"))));
+    }
+    assert_eq!(snapshot.document("key 200").unwrap(), None);
+}

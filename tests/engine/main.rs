@@ -5,6 +5,7 @@ mod casebook;
 mod common;
 mod devices;
 mod documents;
+mod evaluation;
 mod full_opinions;
 mod generations;
 mod ingest;

@@ -96,16 +96,20 @@ fn a_creation_that_was_cut_short_is_made_anew() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn a_newer_and_an_older_format_are_refused() {
     let (_directory, index) = words_index();
     let current = index.path().join("CURRENT");
-    let mut bytes = fs::read(&current).unwrap();
-    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
-    let end = bytes.len() - 4;
-    let checksum = crc32c::crc32c(&bytes[..end]);
-    bytes[end..].copy_from_slice(&checksum.to_le_bytes());
-    fs::write(&current, bytes).unwrap();
-    assert!(matches!(open_error(Index::open(index.path(), Options::new())), OpenError::NewerFormat { found: 2, known: 1, .. }));
+    let refused = |version: u32| {
+        let mut bytes = fs::read(&current).unwrap();
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        let end = bytes.len() - 4;
+        let checksum = crc32c::crc32c(&bytes[..end]);
+        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+        fs::write(&current, bytes).unwrap();
+        open_error(Index::open(index.path(), Options::new()))
+    };
+    assert!(matches!(refused(3), OpenError::NewerFormat { found: 3, known: 2, .. }));
+    assert!(matches!(refused(1), OpenError::OlderFormat { found: 1, known: 2, .. }));
 }
 
 #[test]

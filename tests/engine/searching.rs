@@ -1,6 +1,6 @@
 //! The first stage: its modes, its three numbers, and queries of every kind.
 
-use fossick::{Error, Mode, SchemaError, SearchError};
+use fossick::{Error, Mode, Response, SchemaError, SearchError};
 
 use crate::common::{encoded_index, judge, keys, note, vectors_index, words_index};
 
@@ -207,4 +207,26 @@ fn a_snapshot_is_searched_from_many_threads() {
             });
         }
     });
+}
+
+#[test]
+fn hits_carry_only_the_fields_that_were_asked_for() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let search = snapshot.search("sourdough bread");
+    let names = |response: &Response| response.hits[0].fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&search.clone().run().unwrap()), ["title", "body"]);
+    assert_eq!(names(&search.clone().fields(["title", "nothing"]).run().unwrap()), ["title"]);
+    let bare = search.fields([""; 0]).run().unwrap();
+    assert!(names(&bare).is_empty());
+    assert!(bare.hits[0].passage.is_some());
+}
+
+#[test]
+fn a_passage_says_where_it_has_the_querys_words() {
+    let (_directory, index) = encoded_index();
+    let response = index.snapshot().unwrap().search("hunting cats, asleep").run().unwrap();
+    let passage = response.hits.iter().find(|hit| hit.key == "cat").unwrap().passage.as_ref().unwrap();
+    let marked: Vec<&str> = passage.highlights.iter().map(|place| &passage.text[place.clone()]).collect();
+    assert_eq!(marked, ["cat", "hunts"]);
 }

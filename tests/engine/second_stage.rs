@@ -1,6 +1,6 @@
 //! The cross-encoder decides the order of what it judged, over any first stage.
 
-use fossick::{Index, Mode, Options, PassageOptions};
+use fossick::{FinalOrder, Index, Mode, Options, PassageOptions};
 
 use crate::common::{encoded_index, encoder, judge, keys, note, schema, words_index};
 
@@ -10,12 +10,12 @@ fn judged_hits_come_first_by_logit_and_the_rest_keep_their_order() {
     let snapshot = index.snapshot().unwrap();
     let search = snapshot.search("how long does the moon take around the earth");
     let before = search.clone().run().unwrap();
-    let after = search.rerank(3, &judge()).run().unwrap();
+    let after = search.rerank(3, &judge()).final_order(FinalOrder::Logit).run().unwrap();
     assert_eq!((after.judged, after.candidates), (3, 5));
-    let logits: Vec<f32> = after.hits[..3].iter().map(|hit| hit.rerank.unwrap().logit).collect();
+    let logits: Vec<f32> = after.hits[..3].iter().map(|hit| hit.rerank.as_ref().unwrap().logit).collect();
     assert!(logits.is_sorted_by(|a, b| a >= b), "{logits:?}");
     for (at, hit) in after.hits.iter().enumerate() {
-        assert_eq!((hit.rank, hit.rerank.map(|judged| judged.rank)), (at + 1, (at < 3).then_some(at + 1)));
+        assert_eq!((hit.rank, hit.rerank.as_ref().map(|judged| judged.rank)), (at + 1, (at < 3).then_some(at + 1)));
         let place = keys(&before).iter().position(|key| *key == hit.key).unwrap() + 1;
         assert_eq!(hit.fused.unwrap().rank, place);
     }
@@ -31,8 +31,32 @@ fn any_first_stage_can_be_judged() {
         let response = snapshot.search("when is income tax due").mode(mode).rerank(10, &judge()).run().unwrap();
         assert_eq!(response.hits[0].key, "tax", "{mode:?}");
         assert_eq!(response.judged, response.candidates);
-        assert_eq!(response.hits[0].score, response.hits[0].rerank.unwrap().logit);
     }
+}
+
+#[test]
+fn by_default_the_first_stage_tempers_the_judge_and_its_own_order_is_a_choice() {
+    let (_directory, index) = encoded_index();
+    let snapshot = index.snapshot().unwrap();
+    let judge = judge();
+    let search = snapshot.search("when is income tax due").rerank(10, &judge);
+    let by_logit = search.clone().final_order(FinalOrder::Logit).run().unwrap();
+    let tempered = search.run().unwrap();
+    for hit in &by_logit.hits {
+        assert_eq!(hit.score, hit.rerank.as_ref().unwrap().logit);
+    }
+    let spread = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (mean, (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
+    };
+    let fused: Vec<f64> = tempered.hits.iter().map(|hit| f64::from(hit.fused.unwrap().score)).collect();
+    let logits: Vec<f64> = tempered.hits.iter().map(|hit| f64::from(hit.rerank.as_ref().unwrap().logit)).collect();
+    let ((mean, deviation), (_, sigma)) = (spread(&fused), spread(&logits));
+    for ((hit, score), logit) in tempered.hits.iter().zip(&fused).zip(&logits) {
+        let expected = logit + 6.0 / sigma * (score - mean) / deviation;
+        assert!((f64::from(hit.score) - expected).abs() < 1e-3, "{}: {}, expected {expected}", hit.key, hit.score);
+    }
+    assert!(tempered.hits.is_sorted_by(|a, b| a.score >= b.score));
 }
 
 #[test]
@@ -69,7 +93,7 @@ fn the_winning_passage_is_the_one_that_answers_with_its_place() {
     assert_eq!(&body[passage.start..passage.end], passage.text);
     // A document's logit is its best passage's.
     let direct = judge().judge("how deep is the pond", &[format!("The old house\n{}", passage.text)]).unwrap()[0].logit;
-    assert!((response.hits[0].rerank.unwrap().logit - direct).abs() < 1e-4);
+    assert!((response.hits[0].rerank.as_ref().unwrap().logit - direct).abs() < 1e-4);
 }
 
 #[test]

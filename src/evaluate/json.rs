@@ -1,0 +1,81 @@
+//! A report as JSON.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Change, Comparison, Depth, Metric, Report, StageReport};
+
+pub(super) fn report(report: &Report) -> Json {
+    json!({
+        "queries": report.queries.len(),
+        "queries_without_relevant": report.without_relevant,
+        "queries_without_judgement": report.without_judgement,
+        "queries_without_text": report.without_text,
+        "judgements": report.judgements,
+        "judgements_not_indexed": report.absent_judgements,
+        "judgements_not_indexed_left_out": report.absent_left_out,
+        "stages": report.stages.iter().map(|stage| (stage.stage.to_string(), self::stage(stage))).collect::<Map<_, _>>(),
+        "depths": report.depths.iter().map(depth).collect::<Vec<_>>(),
+        "comparison": report.comparison.as_ref().map(comparison),
+        "notes": report.notes.iter().map(|(note, searches)| json!({"note": note, "searches": searches})).collect::<Vec<_>>(),
+    })
+}
+
+fn stage(report: &StageReport) -> Json {
+    let mut stage = Map::new();
+    let mut intervals = Map::new();
+    for metric in Metric::STANDARD {
+        let Some(interval) = report.interval(metric) else { continue };
+        stage.insert(metric.to_string(), json!(rounded(interval.mean)));
+        intervals.insert(metric.to_string(), json!([rounded(interval.low), rounded(interval.high)]));
+    }
+    for (name, percent) in [("p50_ms", 50.0), ("p95_ms", 95.0)] {
+        stage.insert(name.to_owned(), json!(report.percentile(percent).as_micros() as f64 / 1000.0));
+    }
+    stage.insert("intervals".to_owned(), Json::Object(intervals));
+    Json::Object(stage)
+}
+
+fn depth(depth: &Depth) -> Json {
+    let interval = &depth.ndcg_at_10;
+    json!({
+        "rerank": depth.rerank,
+        "ndcg@10": rounded(interval.mean),
+        "interval": [rounded(interval.low), rounded(interval.high)],
+        "passages": rounded(depth.passages),
+        "estimated_ms": depth.time.as_micros() as f64 / 1000.0,
+    })
+}
+
+fn comparison(comparison: &Comparison) -> Json {
+    let difference = &comparison.difference;
+    json!({
+        "metric": "ndcg@10",
+        "baseline": comparison.baseline,
+        "baseline_missing": comparison.missing,
+        "baseline_mean": rounded(comparison.baseline_mean),
+        "difference": rounded(difference.mean),
+        "interval": [rounded(difference.low), rounded(difference.high)],
+        "p_value": rounded(comparison.p_value),
+        "better": comparison.better,
+        "worse": comparison.worse,
+        "equal": comparison.equal,
+        "gained": comparison.gained.iter().map(change).collect::<Vec<_>>(),
+        "lost": comparison.lost.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+fn change(change: &Change) -> Json {
+    let moves = change.moves.iter().map(|step| json!({"key": step.key, "grade": step.grade, "from": step.from, "to": step.to}));
+    json!({
+        "query": change.query,
+        "text": change.text,
+        "before": rounded(change.before),
+        "after": rounded(change.after),
+        "moves": moves.collect::<Vec<_>>(),
+    })
+}
+
+/// Six digits: more than any collection can support, few enough to read.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
