@@ -1,4 +1,5 @@
-//! How passages are cut, and what it does to the judge: nDCG@10 on the twelve judged legal queries over the casebook.
+//! An application that measures its own search: how passages are cut, and what that does to each stage, by nDCG@10 on twelve
+//! judged legal queries over the casebook.
 //!
 //! ```text
 //! cargo run --example casebook_quality -- --max-tokens 160 --overlap 24
@@ -6,12 +7,14 @@
 //!
 //! The queries are development data beside a developer's checkout; without them the program says so.
 
-use std::collections::HashMap;
 use std::error::Error;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use clap::Parser;
-use fossick::{CrossEncoder, Device, Document, Encoder, Index, Options, PassageOptions, Response, Schema};
+use fossick::evaluate::{Evaluation, Metric, Qrels, Queries};
+use fossick::{CrossEncoder, Device, Document, Encoder, FinalOrder, Index, Options, PassageOptions, Schema};
 
 /// Measure one way of cutting passages.
 #[derive(Parser)]
@@ -26,8 +29,11 @@ struct Arguments {
     #[arg(long)]
     untitled: bool,
     /// Passages judged of each document.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     passages: usize,
+    /// Order by the judge's logits alone.
+    #[arg(long)]
+    logit: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,56 +55,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::new().schema(schema).encoder(encoder).passages(passages);
     let index = Index::open_or_create(directory.path().join("casebook"), options)?;
     let mut writer = index.writer()?;
-    for digest in json_lines(&repository.join("examples/casebook/casebook.jsonl"))? {
+    for line in BufReader::new(File::open(repository.join("examples/casebook/casebook.jsonl"))?).lines() {
+        let digest: serde_json::Value = serde_json::from_str(&line?)?;
         let text = |field: &str| digest[field].as_str().unwrap_or_default().to_owned();
         writer.add(Document::new(text("id")).set("title", text("title")).set("text", text("text")))?;
     }
     writer.commit()?;
     drop(writer);
 
+    let queries = Queries::read("queries-dev.jsonl", BufReader::new(File::open(data.join("queries-dev.jsonl"))?))?;
+    let qrels = Qrels::read("qrels-dev.tsv", BufReader::new(File::open(data.join("qrels-dev.tsv"))?))?;
     let snapshot = index.snapshot()?;
-    let known = snapshot.keys()?;
-    let mut judgements: HashMap<String, HashMap<String, f64>> = HashMap::new();
-    for line in std::fs::read_to_string(data.join("qrels-dev.tsv"))?.lines().skip(1) {
-        let mut fields = line.split('\t');
-        if let (Some(query), Some(key), Some(grade)) = (fields.next(), fields.next(), fields.next())
-            && known.iter().any(|known| known == key)
-        {
-            judgements.entry(query.to_owned()).or_default().insert(key.to_owned(), grade.trim().parse()?);
-        }
-    }
-    let (mut fused, mut judged, mut count) = (0.0, 0.0, 0.0);
-    for query in json_lines(&data.join("queries-dev.jsonl"))? {
-        let (id, text) = (query["id"].as_str().unwrap_or_default(), query["text"].as_str().unwrap_or_default());
-        let Some(grades) = judgements.get(id) else { continue };
-        let search = snapshot.search(text).limit(10);
-        let second = search.clone().rerank(50, &judge).passages_per_document(arguments.passages).run()?;
-        fused += ndcg_at_10(&search.run()?, grades);
-        judged += ndcg_at_10(&second, grades);
-        count += 1.0;
-        let five: Vec<String> = second.hits.iter().take(5).map(|hit| format!("{} {:+.2}", hit.key, hit.score)).collect();
-        println!("{text}: {}", five.join(", "));
-    }
+    let order = if arguments.logit { FinalOrder::Logit } else { FinalOrder::default() };
+    let report = Evaluation::new(&snapshot)
+        .rerank(50, &judge)
+        .passages_per_document(arguments.passages)
+        .final_order(order)
+        .indexed_only()
+        .run(&queries, &qrels)?;
     println!(
-        "{} passages of at most {} tokens: nDCG@10 {:.4} fused, {:.4} judged, over {count} queries",
-        snapshot.passage_count(),
-        arguments.max_tokens,
-        fused / count,
-        judged / count
+        "{} queries; {} judgements of documents that the casebook lacks are left out",
+        report.queries.len(),
+        report.absent_judgements
     );
+    for stage in &report.stages {
+        println!("{:<9} nDCG@10 {:.4}", stage.stage.to_string(), stage.mean(Metric::Ndcg(10)));
+    }
     Ok(())
-}
-
-/// As `beir_quality` has it.
-fn ndcg_at_10(response: &Response, grades: &HashMap<String, f64>) -> f64 {
-    let gain =
-        |grades: &[f64]| -> f64 { grades.iter().take(10).enumerate().map(|(at, grade)| grade / (at as f64 + 2.0).log2()).sum() };
-    let mut ideal: Vec<f64> = grades.values().copied().collect();
-    ideal.sort_by(|a, b| b.total_cmp(a));
-    let found: Vec<f64> = response.hits.iter().map(|hit| grades.get(&hit.key).copied().unwrap_or(0.0)).collect();
-    gain(&found) / gain(&ideal).max(f64::MIN_POSITIVE)
-}
-
-fn json_lines(path: &Path) -> Result<Vec<serde_json::Value>, Box<dyn Error>> {
-    std::fs::read_to_string(path)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }

@@ -219,7 +219,8 @@ fn stages(hit: &Hit) -> String {
         Some(stage) => format!("{name} #{} {:.digits$}", stage.rank, stage.score),
         None => format!("{name} -"),
     };
-    let logit = hit.rerank.map_or("not judged".to_owned(), |judged| format!("logit #{} {:+.2}", judged.rank, judged.logit));
+    let logit =
+        hit.rerank.as_ref().map_or("not judged".to_owned(), |judged| format!("logit #{} {:+.2}", judged.rank, judged.logit));
     [stage("BM25", hit.lexical, 2), stage("vector", hit.semantic, 3), stage("fused", hit.fused, 4), logit].join(", ")
 }
 

@@ -1,0 +1,47 @@
+//! `fossick devices`: where models could run.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use fossick::{Device, DeviceInfo, DeviceKind};
+use serde_json::json;
+
+use crate::failure::Outcome;
+
+/// List the devices that models can run on, and the one that is chosen by itself
+#[derive(Args)]
+pub struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Outcome {
+    let list = Device::list();
+    let automatic = Device::automatic()?;
+    let chosen = |info: &DeviceInfo| info == automatic.info();
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let device = |info: &DeviceInfo| {
+            json!({
+                "name": info.name,
+                "kind": info.kind.to_string(),
+                "api": info.api,
+                "software": info.kind == DeviceKind::Software,
+                "automatic": chosen(info),
+            })
+        };
+        writeln!(out, "{}", json!({"devices": list.iter().map(device).collect::<Vec<_>>()}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for info in &list {
+        let mark = if chosen(info) { "*" } else { " " };
+        writeln!(out, "{mark} {:<40} {:<12} {}", info.name, info.kind.to_string(), info.api)?;
+    }
+    writeln!(out, "\n* is chosen by itself; --device NAME or FOSSICK_DEVICE=NAME takes another. A software adapter never is.")?;
+    if let Some(reason) = automatic.fallback() {
+        writeln!(out, "The CPU stands in: {reason}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

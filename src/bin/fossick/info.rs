@@ -1,0 +1,86 @@
+//! `fossick info`: what an index is and what it takes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use fossick::{Index, Options};
+use serde_json::json;
+
+use crate::failure::Outcome;
+use crate::source::shape::type_name;
+use crate::terminal::bytes;
+
+/// Tell what an index holds
+#[derive(Args)]
+pub struct Arguments {
+    /// The index directory
+    index: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Outcome {
+    let index = Index::open(&arguments.index, Options::new())?;
+    let snapshot = index.snapshot()?;
+    let parts: Vec<(String, u64)> = parts(index.path());
+    let total: u64 = parts.iter().map(|(_, size)| size).sum();
+    let vectors = match (snapshot.encoder_identity(), snapshot.dimension()) {
+        (Some(identity), _) => format!("by the encoder {identity}"),
+        (None, Some(dimension)) => format!("brought by the application, {dimension} dimensions"),
+        (None, None) => "none".to_owned(),
+    };
+    let fields = snapshot.schema().fields();
+    let cut = snapshot.passage_options();
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let json = json!({
+            "path": index.path().display().to_string(),
+            "generation": snapshot.generation(),
+            "documents": snapshot.document_count(),
+            "passages": snapshot.passage_count(),
+            "fields": fields.iter().map(|field| json!({"name": field.name(), "type": type_name(field.kind())})).collect::<Vec<_>>(),
+            "encoder": snapshot.encoder_identity().map(|identity| json!({"name": identity.name(), "hash": identity.hash()})),
+            "dimension": snapshot.dimension(),
+            "passage_tokens": cut.max_tokens,
+            "overlap_tokens": cut.overlap_tokens,
+            "bytes": total,
+            "parts": parts.iter().map(|(name, size)| json!({"name": name, "bytes": size})).collect::<Vec<_>>(),
+        });
+        writeln!(out, "{json}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let fields: Vec<String> = fields.iter().map(|field| format!("{}:{}", field.name(), type_name(field.kind()))).collect();
+    writeln!(out, "{}", index.path().display())?;
+    writeln!(out, "generation  {}", snapshot.generation())?;
+    writeln!(out, "documents   {}", snapshot.document_count())?;
+    writeln!(
+        out,
+        "passages    {} of up to {} tokens, {} of them shared",
+        snapshot.passage_count(),
+        cut.max_tokens,
+        cut.overlap_tokens
+    )?;
+    writeln!(out, "fields      {}", fields.join(" "))?;
+    writeln!(out, "vectors     {vectors}")?;
+    writeln!(out, "on disk     {}", bytes(total))?;
+    for (name, size) in parts {
+        writeln!(out, "            {:>10}  {name}", bytes(size))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What lies directly in the directory, with the size of everything under it.
+fn parts(root: &Path) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let size = |path: PathBuf| -> u64 {
+        let files = walkdir::WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+        files.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    };
+    let mut parts: Vec<(String, u64)> =
+        entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), size(entry.path()))).collect();
+    parts.sort();
+    parts
+}

@@ -1,0 +1,244 @@
+//! `fossick search`: an answer on a page, or as JSON.
+
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+use std::io::{BufRead, IsTerminal, Write as _, stdin};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use fossick::{CrossEncoder, FieldType, FinalOrder, Hit, Mode, Passage, Response, Schema, Snapshot, StageRank};
+
+use crate::failure::{Failure, Outcome};
+use crate::loading::ModelPlaces;
+use crate::terminal::{BETTER, FAINT, FOUND, STRONG, WORSE, plain, styled, tell, time, width, wrap};
+
+/// Ask an index
+///
+/// Without a query on the command line, each line of standard input is one; with --json, each answer is one line.
+#[derive(Args)]
+pub struct Arguments {
+    /// The index directory
+    index: PathBuf,
+    /// What to look for; several words need no quotation marks
+    query: Vec<String>,
+    /// Which legs the first stage has [default: hybrid, or lexical where the index has no vectors]
+    #[arg(long, value_enum)]
+    mode: Option<Legs>,
+    /// Documents that each leg of the first stage (words, vectors) finds, at least 1
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    candidates: usize,
+    /// Documents that the cross-encoder judges; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    rerank: usize,
+    /// Passages of a document that are judged [default: 2]
+    #[arg(long, value_name = "N")]
+    passages: Option<usize>,
+    /// Hits to show
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    limit: usize,
+    /// How the judge's word counts
+    #[arg(long, value_enum, default_value_t)]
+    order: Order,
+    /// Print each response as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A number that is not 0.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("expected a whole number of at least 1: {error}")),
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Legs {
+    /// BM25 over the words
+    Lexical,
+    /// The vectors
+    Semantic,
+    /// Both, fused
+    Hybrid,
+}
+
+/// The final order, as options name it.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Order {
+    /// Tempered by the first stage, more where the judge is less sure
+    #[default]
+    Tempered,
+    /// By the judge's logits alone
+    Logit,
+}
+
+impl From<Order> for FinalOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Tempered => Self::Tempered,
+            Order::Logit => Self::Logit,
+        }
+    }
+}
+
+pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
+    let words_only = matches!(arguments.mode, Some(Legs::Lexical));
+    let index = models.open(&arguments.index, words_only)?;
+    let snapshot = index.snapshot()?;
+    let judge = if arguments.rerank > 0 { Some(models.judge(&models.device()?)?) } else { None };
+    let mode = match arguments.mode {
+        Some(Legs::Lexical) => Some(Mode::Lexical),
+        Some(Legs::Semantic) => Some(Mode::Semantic),
+        Some(Legs::Hybrid) => Some(Mode::Hybrid),
+        None if snapshot.dimension().is_some() && snapshot.encoder_identity().is_none() => {
+            tell!("an application brings the vectors of this index; searching its words");
+            Some(Mode::Lexical)
+        }
+        None => None,
+    };
+    let ask = |query: &str| answer(&snapshot, query, mode, judge.as_ref(), &arguments);
+    if !arguments.query.is_empty() {
+        ask(&arguments.query.join(" "))?;
+    } else if stdin().is_terminal() {
+        return Err(Failure::new("no query; give one behind the index, or one a line on standard input"));
+    } else {
+        for (number, line) in stdin().lock().lines().enumerate() {
+            let place = number + 1;
+            let line = line.map_err(|e| Failure::new(format_args!("standard input, line {place}: {e}; give text in UTF-8")))?;
+            ask(&line)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn answer(
+    snapshot: &Snapshot,
+    query: &str,
+    mode: Option<Mode>,
+    judge: Option<&CrossEncoder>,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let mut search =
+        snapshot.search(query).candidates(arguments.candidates).limit(arguments.limit).final_order(arguments.order.into());
+    if let Some(mode) = mode {
+        search = search.mode(mode);
+    }
+    if let Some(judge) = judge {
+        search = search.rerank(arguments.rerank, judge);
+    }
+    if let Some(passages) = arguments.passages {
+        search = search.passages_per_document(passages);
+    }
+    if !arguments.json {
+        // A page has no room for whole texts.
+        let short = |kind| !matches!(kind, FieldType::Text | FieldType::Stored);
+        search = search.fields(snapshot.schema().fields().iter().filter(|field| short(field.kind())).map(|field| field.name()));
+    }
+    let response = search.run()?;
+    let mut out = anstream::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", response.to_json())?;
+    } else {
+        write!(out, "{}", page(&response, snapshot.schema()))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn page(response: &Response, schema: &Schema) -> String {
+    let mut page = String::new();
+    let width = width();
+    let _ = writeln!(page, "\n{}\n", styled(STRONG, plain(&response.query)));
+    for hit in &response.hits {
+        let title = schema.fields().iter().filter(|field| field.kind() == FieldType::Heading).map(|field| hit.text(field.name()));
+        let title = title.filter(|text| !text.trim().is_empty()).collect::<Vec<_>>().join(" ");
+        let title = plain(if title.is_empty() { &hit.key } else { &title });
+        let key = if title == hit.key { String::new() } else { plain(&hit.key) };
+        let _ = writeln!(page, "{:>3}  {}  {}", hit.rank, styled(STRONG, title.trim()), styled(FAINT, key));
+        let others = schema.fields().iter().filter(|field| field.kind() != FieldType::Heading);
+        let others: Vec<String> = others
+            .filter_map(|field| Some(format!("{} {}", field.name(), plain(&hit.field(field.name())?.to_string()))))
+            .collect();
+        if !others.is_empty() {
+            let _ = writeln!(page, "     {}", styled(FAINT, others.join(" | ")));
+        }
+        let _ = writeln!(page, "     {}", stages(hit, response.mode, response.judged > 0));
+        if let Some(passage) = &hit.passage {
+            for line in wrap(&marked(passage), width.saturating_sub(5)) {
+                let _ = writeln!(page, "     {line}");
+            }
+        }
+        page.push('\n');
+    }
+    if response.hits.is_empty() {
+        let why = if response.candidates > 0 { "no hits were asked for (--limit 0)" } else { "nothing found" };
+        let _ = writeln!(page, "{why}\n");
+    }
+    for note in &response.notes {
+        let _ = writeln!(page, "note: {note}");
+    }
+    let took = &response.timings;
+    let device = response.device.as_deref().map_or_else(String::new, |device| format!(" on {device}"));
+    let _ = writeln!(
+        page,
+        "{}",
+        styled(
+            FAINT,
+            format_args!(
+                "{} in all: first stage {}, judging {} ({} of {} candidates{device})",
+                time(took.total),
+                time(took.total.saturating_sub(took.judge)),
+                time(took.judge),
+                response.judged,
+                response.candidates
+            )
+        )
+    );
+    page
+}
+
+/// What each stage that ran said of a hit, and how far it moved.
+fn stages(hit: &Hit, mode: Mode, judged: bool) -> String {
+    let stage = |name: &str, rank: Option<StageRank>, digits: usize| match rank {
+        Some(stage) => format!("{name} #{} {:.digits$}", stage.rank, stage.score),
+        None => format!("{name} -"),
+    };
+    let mut said = Vec::new();
+    if mode != Mode::Semantic {
+        said.push(stage("BM25", hit.lexical, 2));
+    }
+    if mode != Mode::Lexical {
+        said.push(stage("vector", hit.semantic, 3));
+    }
+    if mode == Mode::Hybrid {
+        said.push(stage("fused", hit.fused, 4));
+    }
+    let mut moved = String::new();
+    if judged {
+        said.push(match &hit.rerank {
+            Some(judged) => format!("logit #{} {:+.2}", judged.rank, judged.logit),
+            None => "not judged".to_owned(),
+        });
+        let before = hit.first_stage().map_or(hit.rank, |stage| stage.rank);
+        moved = match hit.rank.cmp(&before) {
+            Ordering::Less => styled(BETTER, format_args!("up from {before}  ")),
+            Ordering::Greater => styled(WORSE, format_args!("down from {before}  ")),
+            Ordering::Equal => styled(FAINT, "same place  "),
+        };
+    }
+    format!("{moved}{}", styled(FAINT, said.join(", ")))
+}
+
+/// A passage with the query's words marked.
+fn marked(passage: &Passage) -> String {
+    let (mut text, mut end) = (String::new(), 0);
+    for place in &passage.highlights {
+        text.push_str(&plain(&passage.text[end..place.start]));
+        text.push_str(&styled(FOUND, plain(&passage.text[place.clone()])));
+        end = place.end;
+    }
+    text.push_str(&plain(&passage.text[end..]));
+    text
+}

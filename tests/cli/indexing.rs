@@ -1,0 +1,224 @@
+//! From files to an index.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{Int32Array, LargeStringArray, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use serde_json::json;
+
+use crate::shell::{Shell, keys};
+
+#[test]
+fn beirs_corpus_is_taken_as_it_is() {
+    let shell = Shell::new();
+    shell.write(
+        "corpus.jsonl",
+        "{\"_id\": \"1\", \"title\": \"Wells\", \"text\": \"How to dig a well.\", \"metadata\": {\"url\": \"x\"}}\n{\"_id\": \"2\", \"title\": \"\", \"text\": \"Thatch.\", \"metadata\": {}}\n",
+    );
+    let ended = shell.run("index INDEX corpus.jsonl --words-only").succeeded();
+    assert!(ended.err.contains("key _id, fields title:heading text:text"), "{}", ended.err);
+    assert!(ended.err.contains("\"metadata\" is left out"), "{}", ended.err);
+    assert!(ended.err.contains("2 added, 0 changed, 0 unchanged"), "{}", ended.err);
+    let found = shell.run("search INDEX --rerank 0 --json digging").json();
+    assert_eq!(keys(&found), ["1"]);
+}
+
+#[test]
+fn a_second_run_takes_only_what_changed_and_prune_removes_what_is_gone() {
+    let shell = Shell::new();
+    shell.words_index(
+        "{\"id\": \"a\", \"text\": \"one\"}\n{\"id\": \"b\", \"text\": \"two\"}\n{\"id\": \"c\", \"text\": \"three\"}\n",
+    );
+    let ended = shell.run("index INDEX corpus.jsonl").succeeded();
+    assert!(
+        ended.err.contains("0 added, 0 changed, 3 unchanged, 0 deleted") && ended.err.contains("generation 1"),
+        "{}",
+        ended.err
+    );
+    shell.write(
+        "corpus.jsonl",
+        "{\"id\": \"a\", \"text\": \"one\"}\n{\"id\": \"b\", \"text\": \"deux\"}\n{\"id\": \"d\", \"text\": \"four\"}\n",
+    );
+    shell.write("other.jsonl", "{\"id\": \"z\", \"text\": \"other\"}\n");
+    let ended = shell.run("index INDEX other.jsonl --prune").succeeded();
+    assert!(ended.err.contains("the index has none of these documents") && ended.err.contains("0 deleted"), "{}", ended.err);
+    let ended = shell.run("index INDEX corpus.jsonl --prune").succeeded();
+    assert!(ended.err.contains("1 added, 1 changed, 1 unchanged, 2 deleted"), "{}", ended.err);
+    assert_eq!(shell.documents("INDEX"), 3);
+    for (query, hits) in [("two", 0), ("deux", 1), ("three", 0), ("four", 1)] {
+        assert_eq!(keys(&shell.run(&format!("search INDEX {query} --rerank 0 --json")).json()).len(), hits, "{query}");
+    }
+}
+
+#[test]
+fn nothing_is_deleted_when_a_record_was_refused() {
+    let shell = Shell::new();
+    shell.words_index("{\"id\": \"a\", \"text\": \"one\", \"n\": 1}\n{\"id\": \"b\", \"text\": \"two\", \"n\": 2}\n");
+    shell.write(
+        "corpus.jsonl",
+        "{\"id\": \"a\", \"text\": \"one\", \"n\": \"many\"}\n{\"id\": \"c\", \"text\": \"three\", \"n\": 3}\n",
+    );
+    let ended = shell.run("index INDEX corpus.jsonl --prune --on-error skip");
+    assert_eq!(ended.status, 3);
+    assert!(ended.err.contains("nothing was deleted"), "{}", ended.err);
+    assert_eq!(shell.documents("INDEX"), 3);
+}
+
+#[test]
+fn an_index_keeps_its_fields_and_columns_can_be_ignored_for_a_run() {
+    let shell = Shell::new();
+    shell.words_index("{\"id\": \"a\", \"text\": \"one\", \"n\": 1}\n");
+    shell.write("more.jsonl", "{\"id\": \"b\", \"text\": \"two\", \"n\": \"many\", \"extra\": 1}\n");
+    shell.run("index INDEX more.jsonl").refused(1, &["\"n\" expects an integer", "--ignore"]);
+    let ended = shell.run("index INDEX more.jsonl --ignore n --field text:text").succeeded();
+    assert!(ended.err.contains("does not have are left out: extra"), "{}", ended.err);
+    shell.run("index INDEX more.jsonl --ignore n --field text:keyword").refused(1, &["it is text", "make a new one"]);
+    shell.run("index INDEX more.jsonl --ignore nothing").refused(1, &["no record has the column \"nothing\""]);
+}
+
+#[test]
+fn files_of_several_inputs_are_told_apart_by_the_input() {
+    let shell = Shell::new();
+    shell
+        .write("one/readme.md", "# First\n\nwalnut")
+        .write("two/readme.md", "# Second\n\nwalnut")
+        .write("c.jsonl", "{\"id\": \"x\", \"title\": \"Third\", \"text\": \"walnut\"}\n");
+    shell.run("index INDEX one two two/readme.md c.jsonl --words-only").refused(1, &["\"two/readme.md\" is there already"]);
+    shell.run("index INDEX one two c.jsonl --words-only").succeeded();
+    let found = shell.run("search INDEX walnut --rerank 0 --json").json();
+    let mut found = keys(&found);
+    found.sort_unstable();
+    assert_eq!(found, ["one/readme.md", "two/readme.md", "x"]);
+}
+
+#[test]
+fn a_folder_gives_its_text_markdown_and_html_files() {
+    let shell = Shell::new();
+    shell
+        .write("notes/lease.md", "# The lease\n\nUp in **May**.")
+        .write("notes/deep/page.html", "<title>Roof</title><p>Thatch &amp; tiles</p><script>hidden()</script>")
+        .write("notes/plain_words.txt", "Nothing special.")
+        .write("notes/picture.png", [0, 159, 146, 150])
+        .write("notes/.hidden/secret.txt", "hidden");
+    shell.run("index INDEX notes --words-only").succeeded();
+    assert_eq!(shell.documents("INDEX"), 3);
+    let hit = &shell.run("search INDEX tiles --rerank 0 --json").json()["hits"][0];
+    assert_eq!((hit["key"].as_str(), hit["fields"]["title"].as_str()), (Some("deep/page.html"), Some("Roof")));
+    let hit = &shell.run("search INDEX may --rerank 0 --json").json()["hits"][0];
+    assert_eq!(hit["fields"]["text"], "The lease\n\nUp in May.");
+    let hit = &shell.run("search INDEX special --rerank 0 --json").json()["hits"][0];
+    assert_eq!(hit["fields"]["title"], "plain words");
+    assert!(keys(&shell.run("search INDEX hidden --rerank 0 --json").json()).is_empty());
+}
+
+#[test]
+fn csv_columns_get_the_type_that_all_their_values_have() {
+    let shell = Shell::new();
+    shell.write("cases.csv", "id,title,year,zip,text\na,Graham,1966,01234,\"Obvious, or not\"\nb,Diehr,1981,99999,Rubber\n");
+    let ended = shell.run("index INDEX cases.csv --words-only").succeeded();
+    assert!(ended.err.contains("title:heading text:text year:integer zip:keyword"), "{}", ended.err);
+    let hit = &shell.run("search INDEX rubber --rerank 0 --json").json()["hits"][0];
+    assert_eq!(hit["fields"], json!({"title": "Diehr", "text": "Rubber", "year": 1981, "zip": "99999"}));
+}
+
+#[test]
+fn parquet_and_arrow_files_are_read_with_their_types() {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int32, false),
+        Field::new("title", DataType::Utf8, true),
+        Field::new("body", DataType::LargeUtf8, false),
+        Field::new("day", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+    ]));
+    let batch = RecordBatch::try_new(
+        schema.clone(),
+        vec![
+            Arc::new(Int32Array::from(vec![7, 8])),
+            Arc::new(StringArray::from(vec![Some("Wells"), None])),
+            Arc::new(LargeStringArray::from(vec!["How to dig.", "How to thatch."])),
+            Arc::new(TimestampMillisecondArray::from(vec![Some(200_102_400_000), None])),
+        ],
+    )
+    .unwrap();
+    let shell = Shell::new();
+    let mut parquet = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut parquet, schema.clone(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    shell.write("a.parquet", parquet);
+    let mut arrow = Vec::new();
+    let mut writer = arrow::ipc::writer::FileWriter::try_new(&mut arrow, &schema).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    shell.write("b.arrow", arrow);
+    let mut stream = Vec::new();
+    let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut stream, &schema).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    shell.write("c.arrow", stream);
+    for file in ["a.parquet", "b.arrow", "c.arrow"] {
+        shell.run(&format!("index {file}.index {file} --words-only")).succeeded();
+        let hit = &shell.run(&format!("search {file}.index dig --rerank 0 --json")).json()["hits"][0];
+        assert_eq!(hit["key"], "7", "{file}");
+        assert_eq!(hit["fields"], json!({"title": "Wells", "body": "How to dig.", "day": "1976-05-05"}), "{file}");
+    }
+}
+
+#[test]
+fn packed_files_declared_fields_and_ignored_columns() {
+    let shell = Shell::new();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"{\"name\": \"n1\", \"note\": \"short words\", \"extra\": 1, \"n\": 5}\n").unwrap();
+    shell.write("notes.jsonl.gz", packed.finish().unwrap());
+    let ended = shell
+        .run("index INDEX notes.jsonl.gz --words-only --key name --field note:text --field n:float --ignore extra")
+        .succeeded();
+    assert!(ended.err.contains("key name, fields note:text n:float"), "{}", ended.err);
+    let hit = &shell.run("search INDEX words --rerank 0 --json").json()["hits"][0];
+    assert_eq!(hit["fields"], json!({"note": "short words", "n": 5.0}));
+}
+
+#[test]
+fn an_index_with_vectors_answers_by_meaning() {
+    let shell = Shell::new();
+    shell.write("n.jsonl", "{\"id\": \"bread\", \"text\": \"The dough rests overnight before it is baked.\"}\n{\"id\": \"moon\", \"text\": \"The moon turns once around the earth in a month.\"}\n");
+    let ended = shell.run("index INDEX n.jsonl").succeeded();
+    assert!(ended.err.contains("2 passages embedded"), "{}", ended.err);
+    let found = shell.run("search INDEX a satellite in orbit --mode semantic --rerank 0 --limit 1 --json").json();
+    assert_eq!(keys(&found), ["moon"]);
+    let found = shell.run("search INDEX a satellite in orbit --limit 1 --json").json();
+    assert_eq!((found["judged"].as_u64(), found["mode"].as_str()), (Some(2), Some("hybrid")));
+    assert!(found["hits"][0]["rerank"]["logit"].is_number());
+    let info = shell.run("info INDEX --json").json();
+    assert_eq!((info["dimension"].as_u64(), info["encoder"]["name"].as_str()), (Some(384), Some("bge-small-en-v1.5")));
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_where_it_was() {
+    let shell = Shell::new();
+    let line = |n: usize| format!("{{\"id\": \"d{n}\", \"text\": \"document number {n} of a long list of documents\"}}\n");
+    shell.write("corpus.jsonl", (0..400).map(line).collect::<String>());
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_fossick"))
+        .args(["index", "INDEX", "corpus.jsonl", "--commit-every", "1", "--device", "cpu"])
+        .current_dir(shell.path("."))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let committed = |shell: &Shell| {
+        let ended = shell.run("info INDEX --json");
+        if ended.status == 0 { ended.json()["documents"].as_u64().unwrap() } else { 0 }
+    };
+    let mut kept = 0;
+    while kept == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        kept = committed(&shell);
+    }
+    // It may have finished meanwhile; then everything is there.
+    let _ = child.kill();
+    child.wait().unwrap();
+    kept = committed(&shell);
+    assert!(kept > 0);
+    let ended = shell.run("index INDEX corpus.jsonl").succeeded();
+    assert!(ended.err.contains(&format!("{} added, 0 changed, {kept} unchanged", 400 - kept)), "{}", ended.err);
+    assert_eq!(shell.documents("INDEX"), 400);
+}

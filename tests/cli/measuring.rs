@@ -1,0 +1,60 @@
+//! What the machine, the models and an index are.
+
+use crate::shell::Shell;
+
+#[test]
+fn bench_prints_rates_for_pairs_of_the_users() {
+    let shell = Shell::new();
+    shell.write(
+        "pairs.jsonl",
+        "{\"query\": \"dig a well\", \"passages\": [\"How to dig.\", \"How to thatch a roof with straw.\"]}\n",
+    );
+    let found = shell.run("bench --pairs pairs.jsonl --seconds 0.05 --rounds 1 --rows 200 --dims 8 --json").json();
+    let rerank = &found["rerank"][0];
+    assert_eq!((rerank["device"].as_str(), rerank["precision"].as_str()), (Some("cpu"), Some("f32")));
+    assert!(rerank["pairs_per_s"].as_f64().unwrap() > 0.0 && rerank["tokens_per_s"].as_f64().unwrap() > 0.0);
+    assert!(found["embed"][0]["passages_per_s"].as_f64().unwrap() > 0.0);
+    let modes: Vec<&str> = found["search"].as_array().unwrap().iter().map(|row| row["mode"].as_str().unwrap()).collect();
+    assert_eq!(modes, ["lexical", "semantic", "hybrid"]);
+    assert_eq!(found["search"][0]["documents"].as_u64(), Some(200));
+    let only = shell.run("bench --search --seconds 0.05 --rows 50 --dims 4").succeeded().out;
+    assert!(only.contains("first stage") && !only.contains("judging"), "{only}");
+}
+
+#[test]
+fn bench_refuses_pairs_that_are_none() {
+    let shell = Shell::new();
+    shell.write("bad.jsonl", "{\"query\": \"a\", \"passages\": [\"b\"]}\n{\"query\": \"a\"}\n").write("none.jsonl", "");
+    shell.run("bench --pairs bad.jsonl").refused(1, &["bad.jsonl, line 2", "passages"]);
+    shell.run("bench --pairs none.jsonl").refused(1, &["none.jsonl: holds no pair"]);
+    shell.run("bench --seconds 0").refused(1, &["--seconds"]);
+}
+
+#[test]
+fn devices_models_and_completions() {
+    let shell = Shell::new();
+    let devices = shell.run("devices --json").json();
+    assert!(devices["devices"].as_array().unwrap().iter().any(|device| device["name"] == "cpu"));
+    let models = shell.run("models --json").json();
+    let roles: Vec<&str> = models["models"].as_array().unwrap().iter().map(|model| model["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["encoder", "cross-encoder"]);
+    assert!(shell.run("models").succeeded().out.contains("reads 512 tokens"));
+    shell.write("fake/config.json", "{}");
+    let ended = shell.run("models fake --json");
+    assert_eq!(ended.status, 1);
+    assert!(ended.out.contains("error") && ended.out.contains("fake"), "{}", ended.out);
+    for name in ["bash", "zsh", "fish", "powershell"] {
+        assert!(shell.run(&format!("completions {name}")).succeeded().out.contains("fossick"), "{name}");
+    }
+}
+
+#[test]
+fn info_tells_fields_sizes_and_generation() {
+    let shell = Shell::new();
+    shell.words_index("{\"id\": \"a\", \"title\": \"T\", \"text\": \"one\", \"year\": 1}\n");
+    let info = shell.run("info INDEX --json").json();
+    assert_eq!((info["documents"].as_u64(), info["generation"].as_u64(), info["dimension"].as_u64()), (Some(1), Some(1), None));
+    assert!(info["bytes"].as_u64().unwrap() > 1000);
+    let page = shell.run("info INDEX").succeeded().out;
+    assert!(page.contains("title:heading text:text year:integer") && page.contains("vectors     none"), "{page}");
+}

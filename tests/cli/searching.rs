@@ -1,0 +1,58 @@
+//! Asking an index.
+
+use crate::shell::{Shell, keys};
+
+const NOTES: &str = "{\"id\": \"well\", \"title\": \"Wells\", \"text\": \"How to dig a well by hand.\", \"year\": 1901}\n\
+    {\"id\": \"roof\", \"title\": \"Roofs\", \"text\": \"How to thatch a roof.\", \"year\": 1902}\n";
+
+#[test]
+fn a_page_shows_title_stages_passage_and_times() {
+    let shell = Shell::new();
+    shell.words_index(NOTES);
+    let page = shell.run("search INDEX digging wells").succeeded().out;
+    for part in ["1  Wells  well", "year 1901", "BM25 #1", "logit #1", "How to dig a well by hand.", "judging", "on cpu"] {
+        assert!(page.contains(part), "{part:?} is not in:\n{page}");
+    }
+    assert!(!page.contains('\u{1b}'), "colours in a pipe");
+}
+
+#[test]
+fn queries_come_from_a_pipe_one_a_line() {
+    let shell = Shell::new();
+    shell.words_index(NOTES);
+    let answers = shell.run_with("search INDEX --rerank 0 --json --limit 1", "thatch\n\ndig\n").json_lines();
+    assert_eq!(answers.len(), 3);
+    assert_eq!((keys(&answers[0]), keys(&answers[1]).len(), keys(&answers[2])), (vec!["roof"], 0, vec!["well"]));
+    assert_eq!(answers[0]["query"], "thatch");
+    assert_eq!(answers[0]["hits"][0]["passage"]["text"], "How to thatch a roof.");
+}
+
+#[test]
+fn modes_and_numbers_are_obeyed() {
+    let shell = Shell::new();
+    shell.words_index(NOTES);
+    let found = shell.run("search INDEX how --mode lexical --rerank 1 --limit 9 --json").json();
+    assert_eq!(found["mode"], "lexical");
+    let found = shell.run("search INDEX dig thatch --candidates 1 --rerank 0 --json").json();
+    assert_eq!(keys(&found).len(), 1);
+    shell.run("search INDEX dig --mode semantic").refused(1, &["the index was made without vectors"]);
+    assert!(shell.run("search INDEX zebra --rerank 0").succeeded().out.contains("nothing found"));
+}
+
+#[test]
+fn whoever_stops_reading_gets_no_complaint() {
+    let shell = Shell::new();
+    shell.words_index(NOTES);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_fossick"))
+        .args(["search", "INDEX", "--rerank", "0", "--json"])
+        .current_dir(shell.path("."))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"dig\ndig\ndig\n");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", String::from_utf8_lossy(&output.stderr));
+}
