@@ -1,7 +1,7 @@
 //! fossick is a search engine that lives inside another program: one library, one local directory, no server, no network.
 //!
 //! Documents go in; words (BM25, by tantivy) and vectors (a BERT encoder, in Burn) find candidates together; a cross-encoder
-//! reads the query with each of the best and decides their order, on a GPU through WGPU or on the CPU. Documents, passages
+//! reads the query with each of the best and re-orders them, on a GPU through WGPU or on the CPU. Documents, passages
 //! and vectors are kept in Lance tables, and a commit makes all of it visible at once or not at all.
 //!
 //! It is not a server, not a distributed system, and not a vector database for more than one machine's memory.

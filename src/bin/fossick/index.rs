@@ -96,10 +96,11 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
-    if survey.refused_count > 0 && arguments.on_error == OnError::Stop {
+    if !survey.refused.is_empty() && arguments.on_error == OnError::Stop {
         return Err(Failure::new(format_args!(
             "{} of {} records cannot be taken, so nothing was indexed; mend them, or index the rest with --on-error skip",
-            survey.refused_count, survey.records
+            survey.refused.len(),
+            survey.records
         )));
     }
 
@@ -107,7 +108,7 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     let mut writer = index.writer()?;
     let counts = fill(&mut writer, &sources, &survey, &arguments, &interrupt)?;
     let pruned = match arguments.prune && !interrupt.came() {
-        true if survey.refused_count > 0 => {
+        true if !survey.refused.is_empty() => {
             tell!("nothing was deleted: a refused record may be a document of the index; prune when all records are taken");
             0
         }
@@ -129,7 +130,7 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         counts.added,
         counts.changed,
         counts.unchanged,
-        survey.refused_count,
+        survey.refused.len(),
         progress.passages_embedded,
         time(begun.elapsed())
     );
@@ -147,7 +148,7 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         tell!("interrupted; what was done is committed, run the same command again to go on");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(if survey.refused_count == 0 { ExitCode::SUCCESS } else { ExitCode::from(SOME_REFUSED) })
+    Ok(if survey.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REFUSED) })
 }
 
 /// The first interrupt asks for an orderly end, the second ends at once; what was committed is kept either way.
@@ -234,7 +235,6 @@ struct Survey {
     places: HashMap<Box<str>, (u64, Place)>,
     /// The numbers of records that will not be indexed.
     refused: HashSet<u64>,
-    refused_count: usize,
     /// What is told of them.
     messages: Vec<String>,
 }
@@ -287,20 +287,12 @@ impl Survey {
                 return Err(failure);
             }
         };
-        let mut survey = Self {
-            key,
-            schema,
-            records,
-            places: HashMap::new(),
-            refused: HashSet::new(),
-            refused_count: 0,
-            messages: Vec::new(),
-        };
+        let mut survey = Self { key, schema, records, places: HashMap::new(), refused: HashSet::new(), messages: Vec::new() };
         refusals.iter().for_each(|(number, refused)| survey.refuse(*number, refused));
         if !survey.check(sources, &arguments.ignore, interrupt) {
             return Ok(None);
         }
-        tell_some(survey.messages.iter(), survey.refused_count);
+        tell_some(survey.messages.iter(), survey.refused.len());
         Ok(Some(survey))
     }
 
@@ -342,7 +334,6 @@ impl Survey {
 
     fn refuse(&mut self, number: u64, refused: &Refused) {
         self.refused.insert(number);
-        self.refused_count += 1;
         if self.messages.len() < TOLD {
             self.messages.push(refused.to_string());
         }
