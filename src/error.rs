@@ -150,6 +150,16 @@ pub enum ModelError {
         /// The names that exist.
         available: String,
     },
+    /// A device that does not compute in that precision.
+    #[error("{device} does not compute in {precision}; available: {available}; choose one of them, or another device")]
+    NoSuchPrecision {
+        /// The device's name.
+        device: String,
+        /// The precision that was asked for.
+        precision: String,
+        /// The precisions that it has.
+        available: String,
+    },
     /// A query so long that no passage fits beside it.
     #[error(
         "the query is {tokens} tokens long and the cross-encoder reads {limit} with the passage; shorten the query to at most {most} tokens"

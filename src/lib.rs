@@ -59,7 +59,9 @@ mod store;
 pub use error::{Error, EvaluateError, IngestError, ModelError, OpenError, Result, SchemaError, SearchError, StorageError};
 pub use index::{Index, Options, Writer};
 pub use ingest::{Monitor, Progress};
-pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder, Judgement, ModelIdentity};
+pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder, Judgement, ModelIdentity, Precision};
 pub use passage::PassageOptions;
 pub use schema::{Date, Document, Field, FieldType, Schema, SchemaBuilder, Value};
-pub use search::{FinalOrder, Hit, Judged, Mode, Note, Passage, Response, Search, Snapshot, StageRank, Timings};
+pub use search::{
+    CancelToken, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot, StageRank, Timings,
+};

@@ -1,19 +1,17 @@
-//! The BERT network (Devlin et al. 2019) in Burn, for inference.
+//! The BERT network (Devlin et al. 2019) in Burn, for inference on a GPU. On the CPU it is the plain twin of [`super::cpu`].
 //!
 //! Post-norm transformer layers: multi-head self-attention (Vaswani et al. 2017, eq. 1) and a feed-forward part, each followed
 //! by a residual sum and a layer normalisation. Padding is masked in attention, so what else is in a batch does not change a
 //! sequence's numbers beyond rounding.
 
-use burn::tensor::activation::{gelu_approximate, relu, tanh};
-use burn::tensor::module::{attention, embedding, layer_norm};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, tanh};
+use burn::tensor::module::{attention, embedding, layer_norm, linear};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::Device;
 use super::batch::Sequence;
 use super::config::{Activation, Config};
-use super::dense::Dense;
-use super::gelu::fast_gelu;
 use super::weights::Weights;
 use crate::error::ModelError;
 
@@ -24,6 +22,33 @@ pub(super) enum Positions {
     First,
     /// All of them.
     All,
+}
+
+/// y = x W + b.
+struct Dense {
+    /// [in, out]
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+}
+
+impl Dense {
+    /// From a weight in Hugging Face's order, [out, in].
+    fn new(weight: Vec<f32>, bias: Vec<f32>, [outputs, inputs]: [usize; 2], device: &Device) -> Self {
+        let weight: Tensor<2> = Tensor::from_data(TensorData::new(weight, [outputs, inputs]), device.burn());
+        Self { weight: weight.transpose(), bias: Tensor::from_data(TensorData::new(bias, [outputs]), device.burn()) }
+    }
+
+    /// `NAME.weight` and `NAME.bias` of the network.
+    fn read(weights: &Weights, name: &str, [outputs, inputs]: [usize; 2], device: &Device) -> Result<Self, ModelError> {
+        let weight = weights.network(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = weights.network(&format!("{name}.bias"), &[outputs])?;
+        Ok(Self::new(weight, bias, [outputs, inputs], device))
+    }
+
+    /// [.., in] to [.., out].
+    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        linear(x, self.weight.clone(), Some(self.bias.clone()))
+    }
 }
 
 struct Norm {
@@ -97,7 +122,7 @@ impl Layer {
         let x = self.output_norm.forward(asking + self.output.forward(context));
         let wide = self.widen.forward(x.clone());
         let wide = match config.activation {
-            Activation::Gelu => fast_gelu(wide),
+            Activation::Gelu => gelu(wide),
             Activation::GeluTanh => gelu_approximate(wide),
             Activation::Relu => relu(wide),
         };

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::batch::{Sequence, pack};
-use super::bert::{Bert, Classifier, Positions};
+use super::batch::Sequence;
 use super::files::ModelFiles;
+use super::network::Scorer;
+use super::pace::Pace;
 use super::tokenize::Tokenizer;
 use super::{Device, ModelIdentity};
 use crate::error::ModelError;
@@ -45,8 +47,8 @@ struct Inner {
     device: Device,
     tokenizer: Tokenizer,
     max_tokens: usize,
-    network: Bert,
-    head: Classifier,
+    network: Scorer,
+    pace: Pace,
 }
 
 impl CrossEncoder {
@@ -69,15 +71,14 @@ impl CrossEncoder {
         if files.config.types < 2 {
             return Err(ModelError::content(&path, "type_vocab_size is 1; a pair needs 2"));
         }
-        let network = Bert::read(&files.weights, &files.config, device)?;
-        let head = Classifier::read(&files.weights, &files.config, device)?;
+        let network = Scorer::read(&files.weights, &files.config, device)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 identity: ModelIdentity::new(files.name(), 1, &files.parts()),
                 device: device.clone(),
                 max_tokens: files.max_tokens()?,
                 network,
-                head,
+                pace: Pace::default(),
                 tokenizer: files.tokenizer,
             }),
         })
@@ -106,6 +107,14 @@ impl CrossEncoder {
     /// [`ModelError::QueryTooLong`] when fewer than 32 tokens are left for a passage; [`ModelError::Compute`] and
     /// [`ModelError::NotFinite`].
     pub fn judge<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Judgement>, ModelError> {
+        self.pairs(query, passages)?.judge(None)
+    }
+
+    /// Reads pairs that are to be judged, the ones that matter most first.
+    ///
+    /// # Errors
+    /// [`ModelError::QueryTooLong`].
+    pub(crate) fn pairs<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Pairs, ModelError> {
         let inner = &self.inner;
         let query = inner.tokenizer.ids(query);
         let most = inner.max_tokens.saturating_sub(3 + LEAST_ROOM);
@@ -113,16 +122,7 @@ impl CrossEncoder {
             return Err(ModelError::QueryTooLong { tokens: query.len(), limit: inner.max_tokens, most });
         }
         let pair = |passage: &S| inner.tokenizer.pair(&query, &inner.tokenizer.ids(passage.as_ref()), inner.max_tokens);
-        let sequences: Vec<Sequence> = passages.iter().map(pair).collect();
-        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
-        let mut judgements = vec![None; sequences.len()];
-        let batches = pack(&lengths, inner.device.token_budget());
-        let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
-        let logits = inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
-        for (index, logit) in batches.into_iter().flatten().zip(logits.into_iter().flatten()) {
-            judgements[index] = Some(Judgement { logit, tokens: lengths[index], truncated: sequences[index].truncated });
-        }
-        judgements.into_iter().map(|found| found.ok_or_else(|| self.failed("a logit is missing".to_owned()))).collect()
+        Ok(Pairs { judge: self.clone(), sequences: passages.iter().map(pair).collect(), done: 0 })
     }
 
     /// Counts tokens as this model reads them.
@@ -132,8 +132,7 @@ impl CrossEncoder {
 
     fn run(&self, batch: &[&Sequence]) -> Result<Vec<f32>, ModelError> {
         let inner = &self.inner;
-        let logits = inner.head.forward(inner.network.forward(batch, inner.tokenizer.pad(), Positions::First));
-        let logits = logits.try_to_vec_as::<f32>().map_err(|e| self.failed(format!("{e:?}")))?;
+        let logits = inner.network.logits(batch, inner.tokenizer.pad()).map_err(|reason| self.failed(reason))?;
         match logits.len() == batch.len() && logits.iter().all(|logit| logit.is_finite()) {
             true => Ok(logits),
             false => {
@@ -144,6 +143,53 @@ impl CrossEncoder {
 
     fn failed(&self, reason: String) -> ModelError {
         ModelError::Compute { device: self.inner.device.info().to_string(), reason }
+    }
+}
+
+/// Pairs that are being judged, some at a time.
+pub(crate) struct Pairs {
+    judge: CrossEncoder,
+    sequences: Vec<Sequence>,
+    done: usize,
+}
+
+impl Pairs {
+    /// Whether all are judged.
+    pub(crate) fn finished(&self) -> bool {
+        self.done == self.sequences.len()
+    }
+
+    /// How long the next pair alone will take, as far as this model's pace is known.
+    pub(crate) fn next_takes(&self) -> Duration {
+        let next = self.sequences.get(self.done);
+        next.map_or(Duration::ZERO, |sequence| self.judge.inner.pace.estimate(sequence.ids.len()))
+    }
+
+    /// Judges the next pairs, as many as `time` is enough for by the pace measured so far (one at least), or all of them.
+    ///
+    /// # Errors
+    /// [`ModelError::Compute`] and [`ModelError::NotFinite`].
+    pub(crate) fn judge(&mut self, time: Option<Duration>) -> Result<Vec<Judgement>, ModelError> {
+        let inner = &self.judge.inner;
+        let rest = &self.sequences[self.done..];
+        let count = match time {
+            Some(time) => inner.pace.count(rest.iter().map(|sequence| sequence.ids.len()), time),
+            None => rest.len(),
+        };
+        let sequences = &rest[..count];
+        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+        let mut judgements = vec![None; sequences.len()];
+        let batches = inner.device.pack(&lengths);
+        let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
+        let begun = Instant::now();
+        let logits = inner.device.run_batches(&batches, |batch| self.judge.run(&members(batch)))?;
+        inner.pace.measured(&lengths, begun.elapsed());
+        for (index, logit) in batches.into_iter().flatten().zip(logits.into_iter().flatten()) {
+            judgements[index] = Some(Judgement { logit, tokens: lengths[index], truncated: sequences[index].truncated });
+        }
+        self.done += count;
+        let missing = || self.judge.failed("a logit is missing".to_owned());
+        judgements.into_iter().map(|found| found.ok_or_else(missing)).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use cubecl_environment::config::RuntimeConfig;
 use cubecl_runtime::config::CubeClRuntimeConfig;
 use rayon::prelude::*;
 
+use super::batch::{Padding, pack};
 use crate::error::ModelError;
 use crate::parallel;
 
@@ -30,7 +31,7 @@ pub enum DeviceKind {
     IntegratedGpu,
     /// A GPU that a virtual machine was given.
     VirtualGpu,
-    /// The CPU, through Burn's flex backend.
+    /// The CPU, through kernels of our own.
     Cpu,
     /// A GPU driver that computes on the CPU, slower than [`DeviceKind::Cpu`]; only ever chosen by name.
     Software,
@@ -48,6 +49,25 @@ impl fmt::Display for DeviceKind {
     }
 }
 
+/// What a device multiplies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32-bit floating point: the model's numbers, to rounding.
+    F32,
+    /// Dense layers in 8-bit integers, activations quantised token by token; all else in f32. On the CPU alone.
+    Int8,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
 /// One device that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
@@ -55,7 +75,7 @@ pub struct DeviceInfo {
     pub name: String,
     /// What it is.
     pub kind: DeviceKind,
-    /// The graphics interface through which it is reached: `Vulkan`, `Metal` or `DX12`; `flex` for the CPU.
+    /// The graphics interface through which it is reached: `Vulkan`, `Metal` or `DX12`; `none` for the CPU.
     pub api: &'static str,
     /// The position among the adapters of the same kind and interface.
     index: usize,
@@ -72,7 +92,15 @@ impl fmt::Display for DeviceInfo {
 
 impl DeviceInfo {
     fn cpu() -> Self {
-        Self { name: "cpu".to_owned(), kind: DeviceKind::Cpu, api: "flex", index: 0 }
+        Self { name: "cpu".to_owned(), kind: DeviceKind::Cpu, api: "none", index: 0 }
+    }
+
+    /// All that this device can compute in; what it does unless told otherwise comes first.
+    pub fn precisions(&self) -> &'static [Precision] {
+        match self.kind {
+            DeviceKind::Cpu => &[Precision::Int8, Precision::F32],
+            _ => &[Precision::F32],
+        }
     }
 }
 
@@ -91,12 +119,14 @@ pub struct Device {
     burn: burn::tensor::Device,
     info: Arc<DeviceInfo>,
     fallback: Option<Arc<str>>,
+    precision: Precision,
 }
 
 impl Device {
     /// The CPU, which every machine has.
     pub fn cpu() -> Self {
-        Self { burn: burn::tensor::Device::flex(), info: Arc::new(DeviceInfo::cpu()), fallback: None }
+        let (burn, info) = (burn::tensor::Device::flex(), Arc::new(DeviceInfo::cpu()));
+        Self { burn, info, fallback: None, precision: Precision::Int8 }
     }
 
     /// The best device: what the environment variable `FOSSICK_DEVICE` names, or else a discrete GPU before an integrated one
@@ -137,19 +167,46 @@ impl Device {
         self.fallback.as_deref()
     }
 
+    /// What models compute in that are loaded for this handle: 8 bits on the CPU, unless [`Device::with_precision`] says otherwise,
+    /// and f32 on a GPU.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same device for models that compute in that precision.
+    ///
+    /// # Errors
+    /// [`ModelError::NoSuchPrecision`] where the device cannot.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, ModelError> {
+        let available = self.info.precisions();
+        match available.contains(&precision) {
+            true => Ok(Self { precision, ..self }),
+            false => Err(ModelError::NoSuchPrecision {
+                device: self.info.to_string(),
+                precision: precision.to_string(),
+                available: available.iter().map(Precision::to_string).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
     pub(super) fn burn(&self) -> &burn::tensor::Device {
         &self.burn
     }
 
-    /// Padded tokens to put into one batch. On the CPU small batches are as fast as large ones; a GPU wants to be filled.
-    pub(super) fn token_budget(&self) -> usize {
+    /// Groups sequences, given by length, into batches. On the CPU a batch is one thread's work: small ones are nearly as fast as large
+    /// ones, and little work is divided among all threads. A GPU wants to be filled.
+    pub(super) fn pack(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
         match self.info.kind {
-            DeviceKind::Cpu | DeviceKind::Software => 1024,
-            _ => 16_384,
+            DeviceKind::Cpu => {
+                let share = lengths.iter().sum::<usize>().div_ceil(parallel::threads());
+                pack(lengths, share.min(256), Padding::None)
+            }
+            DeviceKind::Software => pack(lengths, 1024, Padding::ToLongest),
+            _ => pack(lengths, 16_384, Padding::ToLongest),
         }
     }
 
-    /// Runs all batches, in their order of results. On the CPU several at once, as parts of a batch keep one core busy; on a GPU
+    /// Runs all batches, in their order of results. On the CPU several at once, each on one thread; on a GPU
     /// one after the other, whoever asks: two at once would share it and both be late.
     pub(super) fn run_batches<B: Sync, T: Send>(
         &self,
@@ -174,7 +231,7 @@ impl Device {
             return Self::cpu();
         }
         match adapter(&info) {
-            Ok(burn) => Self { burn, info: Arc::new(info), fallback: None },
+            Ok(burn) => Self { burn, info: Arc::new(info), fallback: None, precision: Precision::F32 },
             Err(reason) => {
                 let why = format!("{info} could not be opened: {reason}");
                 tracing::warn!(device = %info, reason, "the device could not be opened, the CPU is used");

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use serde::Deserialize;
 
-use super::batch::{Sequence, pack};
-use super::bert::{Bert, Positions};
+use super::batch::Sequence;
+use super::bert::Positions;
 use super::files::{ModelFiles, json, optional};
+use super::network::Network;
 use super::tokenize::Tokenizer;
 use super::{Device, ModelIdentity};
 use crate::error::ModelError;
@@ -58,7 +58,7 @@ struct Inner {
     normalize: bool,
     query_prompt: String,
     passage_prompt: String,
-    network: Bert,
+    network: Network,
 }
 
 impl Encoder {
@@ -71,7 +71,7 @@ impl Encoder {
         let files = ModelFiles::open(directory.as_ref())?;
         let (pooling, normalize) = read_modules(&files)?;
         let prompts = Prompts::read(&files)?;
-        let network = Bert::read(&files.weights, &files.config, device)?;
+        let network = Network::read(&files.weights, &files.config, device)?;
         let settings = format!("{pooling:?} {normalize} {:?} {:?} {}", prompts.query, prompts.passage, files.max_tokens()?);
         let [weights, config, tokenizer] = files.parts();
         let identity =
@@ -140,7 +140,7 @@ impl Encoder {
     fn encode_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Embedding>, ModelError> {
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
         let mut embeddings = vec![None; sequences.len()];
-        let batches = pack(&lengths, self.inner.device.token_budget());
+        let batches = self.inner.device.pack(&lengths);
         let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
         let vectors = self.inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
         for (index, vector) in batches.into_iter().flatten().zip(vectors.into_iter().flatten()) {
@@ -153,21 +153,18 @@ impl Encoder {
         let inner = &self.inner;
         let dimension = self.dimension();
         let wanted = if inner.pooling == Pooling::First { Positions::First } else { Positions::All };
-        let output: Tensor<3> = inner.network.forward(batch, inner.tokenizer.pad(), wanted);
-        let rows = output.dims()[1];
-        let values = output.try_to_vec_as::<f32>().map_err(|e| self.failed(format!("{e:?}")))?;
-        let pool = |(tokens, sequence): (&[f32], &&Sequence)| {
+        let output = inner.network.forward(batch, inner.tokenizer.pad(), wanted).map_err(|reason| self.failed(reason))?;
+        let pool = |tokens: &[f32]| {
             let mut vector = vec![0.0_f32; dimension];
-            let used = if inner.pooling == Pooling::First { 1 } else { sequence.ids.len() };
-            for token in tokens.chunks_exact(dimension).take(used) {
+            for token in tokens.chunks_exact(dimension) {
                 vector.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
             }
             let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-            let scale = if inner.normalize { norm.max(1e-12) } else { used as f32 };
+            let scale = if inner.normalize { norm.max(1e-12) } else { (tokens.len() / dimension) as f32 };
             vector.iter_mut().for_each(|value| *value /= scale);
             vector
         };
-        let vectors: Vec<Vec<f32>> = values.chunks_exact(rows * dimension).zip(batch).map(pool).collect();
+        let vectors: Vec<Vec<f32>> = output.sequences().map(pool).collect();
         match vectors.iter().flatten().all(|value| value.is_finite()) && vectors.len() == batch.len() {
             true => Ok(vectors),
             false => {

@@ -7,18 +7,21 @@
 mod batch;
 mod bert;
 mod config;
+mod cpu;
 mod cross_encoder;
-mod dense;
 mod device;
 mod encoder;
 mod files;
-mod gelu;
 mod identity;
+mod kernels;
 mod mapped;
+mod network;
+mod pace;
 mod tokenize;
 mod weights;
 
+pub(crate) use cross_encoder::Pairs;
 pub use cross_encoder::{CrossEncoder, Judgement};
-pub use device::{Device, DeviceInfo, DeviceKind};
+pub use device::{Device, DeviceInfo, DeviceKind, Precision};
 pub use encoder::{Embedding, Encoder};
 pub use identity::ModelIdentity;

@@ -77,6 +77,32 @@ impl Weights {
         }
     }
 
+    /// A dense layer's weight, [outputs, inputs], in 8 bits with a scale for each output: as the file has it where it is quantised
+    /// symmetrically, else quantised here, a row's largest number becoming ±127.
+    ///
+    /// # Errors
+    /// As for [`Weights::head`].
+    pub(super) fn eight_bits(&self, name: &str, shape: [usize; 2]) -> Result<(Vec<i8>, Vec<f32>), ModelError> {
+        // Brings all checks with it.
+        let floats = self.network(name, &shape)?;
+        let full = format!("{}{name}", self.prefix);
+        let (dtype, _, bytes) = self.tensor(&full)?;
+        let zero = format!("{full}_zero_point");
+        let symmetric = !self.has(&zero) || self.tensor(&zero)?.2.iter().all(|&byte| byte == 0);
+        if dtype == Dtype::I8 && symmetric {
+            let (dtype, _, scale) = self.tensor(&format!("{full}_scale"))?;
+            let scale = self.floats(&format!("{full}_scale"), dtype, scale)?;
+            let scale = if scale.len() == shape[0] { scale } else { vec![scale[0]; shape[0]] };
+            return Ok((bytes.iter().map(|&byte| byte as i8).collect(), scale));
+        }
+        let greatest = |row: &[f32]| row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let scale: Vec<f32> = floats.chunks_exact(shape[1]).map(|row| greatest(row) / 127.0).collect();
+        let round = |(row, &scale): (&[f32], &f32)| -> Vec<i8> {
+            row.iter().map(|value| if scale > 0.0 { (value / scale).round() as i8 } else { 0 }).collect()
+        };
+        Ok((floats.chunks_exact(shape[1]).zip(&scale).flat_map(round).collect(), scale))
+    }
+
     fn tensor(&self, name: &str) -> Result<(Dtype, &[usize], &[u8]), ModelError> {
         let info =
             self.metadata.info(name).ok_or_else(|| self.fact(format!("has no tensor {name}, which config.json implies")))?;
@@ -183,6 +209,25 @@ mod tests {
         data.extend([0.5_f32, 2.0].iter().flat_map(|f| f.to_le_bytes()));
         data.extend([1_u8, 255]);
         assert_eq!(open(&file(&header, &data)).unwrap().network(NAME, &[2, 2]).unwrap(), [0.0, -1.0, 256.0, -254.0]);
+    }
+
+    #[test]
+    fn eight_bits_are_taken_as_they_are_or_made() {
+        let words = format!(r#""{NAME}":{{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}"#);
+        let symmetric = format!(
+            r#"{{{words},"w":{{"dtype":"I8","shape":[2,2],"data_offsets":[1,5]}},"w_scale":{{"dtype":"F32","shape":[1],"data_offsets":[5,9]}}}}"#
+        );
+        let mut data = vec![0, 1, 255, 127, 128];
+        data.extend(0.5_f32.to_le_bytes());
+        let weights = open(&file(&symmetric, &data)).unwrap();
+        assert_eq!(weights.eight_bits("w", [2, 2]).unwrap(), (vec![1, -1, 127, -128], vec![0.5, 0.5]));
+
+        let floats = format!(r#"{{{words},"w":{{"dtype":"F32","shape":[2,2],"data_offsets":[1,17]}}}}"#);
+        let mut data = vec![0];
+        data.extend([-2.0_f32, 1.0, 0.0, 0.0].iter().flat_map(|f| f.to_le_bytes()));
+        let weights = open(&file(&floats, &data)).unwrap();
+        assert_eq!(weights.eight_bits("w", [2, 2]).unwrap(), (vec![-127, 64, 0, 0], vec![2.0 / 127.0, 0.0]));
+        assert!(weights.eight_bits("w", [1, 4]).unwrap_err().to_string().contains("has the shape [2, 2]"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) fn response(response: &Response) -> Json {
             "total": ms(timings.total),
         },
         "candidates": response.candidates,
+        "to_judge": response.to_judge,
         "judged": response.judged,
         "notes": response.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "hits": response.hits.iter().map(hit).collect::<Vec<_>>(),

@@ -1,14 +1,14 @@
 //! The second stage: the best passages of the first candidates, read with the query by the cross-encoder.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Search;
 use super::first_stage::FirstStage;
-use super::response::{Note, Passage, Response};
+use super::response::{Note, Passage, Response, Timings};
 use crate::error::{Error, ModelError};
 use crate::lexical::Analyzer;
-use crate::model::CrossEncoder;
+use crate::model::{CrossEncoder, Pairs};
 use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
 use crate::store::StoredPassage;
@@ -24,52 +24,103 @@ pub(super) struct Verdict {
     winner: Option<StoredPassage>,
 }
 
-/// Judges the first `rerank` candidates; one verdict each, in their order.
-pub(super) fn run(search: &Search<'_>, text: &str, stage: &FirstStage, response: &mut Response) -> Result<Vec<Verdict>, Error> {
-    let Some(judge) = search.judge.filter(|_| search.rerank > 0 && !stage.order.is_empty()) else { return Ok(Vec::new()) };
-    response.used(judge.device(), judge.identity().name());
-    let begun = Instant::now();
-    let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
-    let headings = headings(search, judge, &numbers)?;
-    let chosen = choose(search, text, stage, &numbers, search.passages)?;
-    response.timings.read += begun.elapsed();
+/// The judging of the first `rerank` candidates, some passages at a time.
+pub(super) struct Judging {
+    pairs: Pairs,
+    /// The candidate, and the place among its chosen passages, of each pair.
+    owners: Vec<(usize, usize)>,
+    chosen: Vec<Vec<StoredPassage>>,
+    /// Candidates that have a passage to be judged.
+    pub(super) wanted: usize,
+    /// One for each candidate, in their order.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Passages that were judged, and those that were cut for it.
+    judged: usize,
+    truncated: usize,
+}
 
-    let begun = Instant::now();
-    let mut owners = Vec::new();
-    let mut inputs = Vec::new();
-    for (candidate, passages) in chosen.iter().enumerate() {
-        for (at, passage) in passages.iter().enumerate().filter(|(_, passage)| !passage.text.trim().is_empty()) {
+impl Judging {
+    /// Reads what is to be judged. What is most likely to matter comes first: the candidates' best passages in the first stage's
+    /// order, then their second passages, and so on. `None` where there is nothing to judge.
+    pub(super) fn begin(
+        search: &Search<'_>,
+        text: &str,
+        stage: &FirstStage,
+        response: &mut Response,
+    ) -> Result<Option<Self>, Error> {
+        let Some(judge) = search.judge.filter(|_| search.rerank > 0 && !stage.order.is_empty()) else { return Ok(None) };
+        response.used(judge.device(), judge.identity().name());
+        let begun = Instant::now();
+        let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
+        let headings = headings(search, judge, &numbers)?;
+        let chosen = choose(search, text, stage, &numbers, search.passages)?;
+        response.timings.read += begun.elapsed();
+
+        let begun = Instant::now();
+        let mut owners = Vec::new();
+        for (candidate, passages) in chosen.iter().enumerate() {
+            let filled = passages.iter().enumerate().filter(|(_, passage)| !passage.text.trim().is_empty());
+            owners.extend(filled.map(|(at, _)| (candidate, at)));
+        }
+        let wanted = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
+        owners.sort_by_key(|&(candidate, at)| (at, candidate));
+        let input = |&(candidate, at): &(usize, usize)| {
+            let passage: &StoredPassage = &chosen[candidate][at];
             let is_heading =
                 search.snapshot.schema().field(&passage.field).is_some_and(|field| field.kind() == FieldType::Heading);
             let heading = if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) };
-            owners.push((candidate, at));
-            inputs.push(with_heading(heading, &passage.text));
-        }
+            with_heading(heading, &passage.text)
+        };
+        let pairs = match judge.pairs(text, &owners.iter().map(input).collect::<Vec<_>>()) {
+            Ok(pairs) => pairs,
+            Err(ModelError::QueryTooLong { tokens, most, .. }) => {
+                response.notes.push(Note::NotJudged { tokens, most });
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        response.to_judge = wanted;
+        response.timings.judge += begun.elapsed();
+        let verdicts = vec![Verdict::default(); numbers.len()];
+        Ok(Some(Self { pairs, owners, chosen, wanted, verdicts, judged: 0, truncated: 0 }))
     }
-    let judgements = match judge.judge(text, &inputs) {
-        Ok(judgements) => judgements,
-        Err(ModelError::QueryTooLong { tokens, most, .. }) => {
-            response.notes.push(Note::NotJudged { tokens, most });
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let mut verdicts = vec![Verdict::default(); numbers.len()];
-    for (&(candidate, at), judgement) in owners.iter().zip(&judgements) {
-        let verdict = &mut verdicts[candidate];
-        verdict.logits.push(judgement.logit);
-        if verdict.logit.is_none_or(|best| judgement.logit > best) {
-            verdict.logit = Some(judgement.logit);
-            verdict.winner = Some(chosen[candidate][at].clone());
-        }
+
+    pub(super) fn finished(&self) -> bool {
+        self.pairs.finished()
     }
-    let truncated = judgements.iter().filter(|judgement| judgement.truncated).count();
-    if truncated > 0 {
-        response.notes.push(Note::PassagesTruncated { count: truncated, of: judgements.len() });
+
+    /// How long the next passage alone will take, as far as that is known.
+    pub(super) fn next_takes(&self) -> Duration {
+        self.pairs.next_takes()
     }
-    response.judged = verdicts.iter().filter(|verdict| verdict.logit.is_some()).count();
-    response.timings.judge = begun.elapsed();
-    Ok(verdicts)
+
+    /// Judges what `time` is enough for, or all that is left.
+    pub(super) fn step(&mut self, time: Option<Duration>, timings: &mut Timings) -> Result<(), Error> {
+        let begun = Instant::now();
+        let judgements = self.pairs.judge(time)?;
+        for (&(candidate, at), judgement) in self.owners[self.judged..].iter().zip(&judgements) {
+            let verdict = &mut self.verdicts[candidate];
+            verdict.logits.push(judgement.logit);
+            if verdict.logit.is_none_or(|best| judgement.logit > best) {
+                verdict.logit = Some(judgement.logit);
+                verdict.winner = Some(self.chosen[candidate][at].clone());
+            }
+        }
+        self.judged += judgements.len();
+        self.truncated += judgements.iter().filter(|judgement| judgement.truncated).count();
+        timings.judge += begun.elapsed();
+        Ok(())
+    }
+
+    /// Candidates that were judged, by one passage at least.
+    pub(super) fn judged(&self) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.logit.is_some()).count()
+    }
+
+    /// That passages were cut, where some were.
+    pub(super) fn note(&self) -> Option<Note> {
+        (self.truncated > 0).then_some(Note::PassagesTruncated { count: self.truncated, of: self.judged })
+    }
 }
 
 /// For each candidate to be shown, its best passage: by logit where it was judged, else by what the first stage knows.

@@ -7,11 +7,13 @@ mod first_stage;
 mod json;
 mod judge;
 mod passages;
+mod progress;
 mod request;
 mod response;
 mod snapshot;
 
 pub use crate::rank::FinalOrder;
+pub use progress::{CancelToken, Progressive};
 pub use request::{Mode, Search};
 pub use response::{Hit, Judged, Note, Passage, Response, StageRank, Timings};
 pub use snapshot::Snapshot;

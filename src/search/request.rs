@@ -1,11 +1,13 @@
 //! A question, and how it is to be answered.
 
-use std::time::Instant;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use super::first_stage::FirstStage;
-use super::judge::Verdict;
+use super::judge::{self, Verdict};
+use super::progress::{CancelToken, Progressive, Running};
 use super::response::{Hit, Judged, Passage, Response, Timings};
-use super::{Snapshot, StageRank, judge};
+use super::{Snapshot, StageRank};
 use crate::error::{Error, SearchError};
 use crate::model::CrossEncoder;
 use crate::rank::{Candidate, FinalOrder};
@@ -63,6 +65,8 @@ pub struct Search<'a> {
     pub(super) rerank: usize,
     pub(super) judge: Option<&'a CrossEncoder>,
     pub(super) passages: usize,
+    pub(super) deadline: Option<Duration>,
+    pub(super) cancel: Option<CancelToken>,
     limit: usize,
     fields: Option<Vec<String>>,
     with_passages: bool,
@@ -80,6 +84,8 @@ impl<'a> Search<'a> {
             rerank: 0,
             judge: None,
             passages: 2,
+            deadline: None,
+            cancel: None,
             limit: 10,
             fields: None,
             with_passages: true,
@@ -131,6 +137,23 @@ impl<'a> Search<'a> {
         self
     }
 
+    /// Ends judging when so much time has passed since [`Search::run`] began; without end unless set. What was judged by then is
+    /// ordered by the judge's word, the rest follows as the first stage ordered it, and the response says how far judging came.
+    /// The first stage is never cut short. Judging is done in batches of at most 30 ms by the speed measured so far, and the last one
+    /// may end late.
+    #[must_use]
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.deadline = Some(time);
+        self
+    }
+
+    /// Ends judging, between two batches, once the token is cancelled, by whatever thread; the response is as after a deadline.
+    #[must_use]
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = Some(token.clone());
+        self
+    }
+
     /// How many hits are shown; 10 unless set.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
@@ -161,32 +184,62 @@ impl<'a> Search<'a> {
     /// [`SearchError::NoQueryVector`], [`SearchError::QueryVectorRefused`], [`crate::SchemaError::Vector`]; [`crate::ModelError`]
     /// from the models and [`crate::StorageError`] from the disk.
     pub fn run(self) -> Result<Response, Error> {
-        let begun = Instant::now();
-        let mode = self.checked_mode()?;
-        let mut response = Response {
-            query: self.query.clone(),
-            mode,
-            device: None,
-            generation: self.snapshot.generation(),
-            timings: Timings::default(),
-            candidates: 0,
-            judged: 0,
-            notes: Vec::new(),
-            hits: Vec::new(),
-        };
-        // Control characters are neither words nor tokens; as spaces they also separate what they stood between.
-        let text = self.query.replace(char::is_control, " ");
-        if !text.trim().is_empty() && self.candidates > 0 && self.snapshot.document_count() > 0 {
-            let stage = FirstStage::run(&self, text.trim(), mode, &mut response)?;
-            let verdicts = judge::run(&self, text.trim(), &stage, &mut response)?;
-            response.hits = self.hits(text.trim(), &stage, &verdicts, &mut response.timings)?;
+        let mut running = Running::start(self)?;
+        while running.step()? {}
+        running.response()
+    }
+
+    /// Answers at once with what the first stage found, and then with better lists while candidates are judged: an iterator whose
+    /// every response is whole, the last one being what [`Search::run`] would give. Each call of `next` works until the list that is
+    /// shown has changed or all is done; between calls, and once it is dropped, nothing works.
+    ///
+    /// ```
+    /// # use fossick::{CrossEncoder, Device, Document, Index, Mode, Options, Schema};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(Schema::builder().text("body").build()?))?;
+    /// # let mut writer = index.writer()?;
+    /// # writer.add(Document::new("a").set("body", "Rome is the capital of Italy."))?;
+    /// # writer.add(Document::new("b").set("body", "Italy has a capital, and Rome has ruins."))?;
+    /// # writer.commit()?;
+    /// let judge = CrossEncoder::load("models/ms-marco-minilm-l-12-v2", &Device::cpu())?;
+    /// let snapshot = index.snapshot()?;
+    /// for response in snapshot.search("what is the capital of Italy").rerank(50, &judge).progressive()? {
+    ///     let response = response?;
+    ///     println!("{} of {} judged", response.judged, response.to_judge);
+    ///     // Show response.hits in place of the list before; break to stop.
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Search::run`]; what happens while candidates are judged is the iterator's.
+    pub fn progressive(self) -> Result<Progressive<'a>, Error> {
+        Running::start(self).map(Progressive::new)
+    }
+
+    /// As [`Search::progressive`], by a function that is called with every list; [`ControlFlow::Break`] ends the search with that list.
+    ///
+    /// # Errors
+    /// As [`Search::run`].
+    pub fn run_with(self, mut show: impl FnMut(&Response) -> ControlFlow<()>) -> Result<Response, Error> {
+        let mut lists = self.progressive()?;
+        let mut last = None;
+        for response in &mut lists {
+            let response = response?;
+            let go_on = show(&response).is_continue();
+            last = Some(response);
+            if !go_on {
+                break;
+            }
         }
-        response.timings.total = begun.elapsed();
-        Ok(response)
+        match last {
+            Some(response) => Ok(response),
+            None => lists.into_response(),
+        }
     }
 
     /// The mode, with everything that it needs present.
-    fn checked_mode(&self) -> Result<Mode, Error> {
+    pub(super) fn checked_mode(&self) -> Result<Mode, Error> {
         let source = &self.snapshot.store().header.vectors;
         let mode = self.mode.unwrap_or(if *source == VectorSource::Nothing { Mode::Lexical } else { Mode::Hybrid });
         let missing = |why: String, remedy| SearchError::NoQueryVector { why, remedy };
@@ -218,12 +271,26 @@ impl<'a> Search<'a> {
         Ok(mode)
     }
 
-    /// The first `limit` of the final order, with everything that is known of them.
-    fn hits(&self, text: &str, stage: &FirstStage, verdicts: &[Verdict], timings: &mut Timings) -> Result<Vec<Hit>, Error> {
+    /// The first `limit` positions of the final order, with their scores.
+    pub(super) fn shown(&self, stage: &FirstStage, verdicts: &[Verdict]) -> Vec<(usize, f32)> {
         let judgement = |position: usize| verdicts.get(position).and_then(|verdict| verdict.logit);
         let candidates: Vec<Candidate> =
             stage.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: judgement(at) }).collect();
-        let order = self.order.arrange(&candidates);
+        let mut order = self.order.arrange(&candidates);
+        order.truncate(self.limit);
+        order
+    }
+
+    /// What is shown, with everything that is known of it.
+    pub(super) fn hits(
+        &self,
+        text: &str,
+        stage: &FirstStage,
+        verdicts: &[Verdict],
+        shown: &[(usize, f32)],
+        timings: &mut Timings,
+    ) -> Result<Vec<Hit>, Error> {
+        let judgement = |position: usize| verdicts.get(position).and_then(|verdict| verdict.logit);
         let rerank_rank = |position: usize| {
             let mine = judgement(position)?;
             let better = |(other, logit): (usize, Option<f32>)| {
@@ -233,7 +300,7 @@ impl<'a> Search<'a> {
         };
 
         let begun = Instant::now();
-        let (shown, scores): (Vec<usize>, Vec<f32>) = order.into_iter().take(self.limit).unzip();
+        let (shown, scores): (Vec<usize>, Vec<f32>) = shown.iter().copied().unzip();
         let numbers: Vec<u64> = shown.iter().map(|&position| stage.order[position].0).collect();
         let documents = self.snapshot.documents()?;
         let wanted = |name: &&str| self.fields.as_ref().is_none_or(|names| names.iter().any(|other| other == name));

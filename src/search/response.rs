@@ -23,7 +23,9 @@ pub struct Response {
     pub timings: Timings,
     /// How many documents the first stage kept.
     pub candidates: usize,
-    /// How many of them the cross-encoder judged.
+    /// How many of them the cross-encoder was to judge: the first `rerank` that have text.
+    pub to_judge: usize,
+    /// How many of them it judged, by one passage at least; fewer where time ran out or the search was cancelled.
     pub judged: usize,
     /// What weakened the answer, if anything did.
     pub notes: Vec<Note>,
@@ -74,6 +76,20 @@ pub enum Note {
         /// The most that can be judged.
         most: usize,
     },
+    /// The deadline came before everything was judged.
+    DeadlineReached {
+        /// Candidates that were judged.
+        judged: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The search was cancelled before everything was judged.
+    Cancelled {
+        /// Candidates that were judged.
+        judged: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// The cross-encoder read only the beginning of some passages.
     PassagesTruncated {
         /// How many.
@@ -90,6 +106,8 @@ impl Note {
             Self::DeviceFallback { .. } => "a model ran on the CPU because its device could not be opened",
             Self::QueryTruncated { .. } => "the encoder read only the beginning of the query",
             Self::NotJudged { .. } => "the query was too long to be judged",
+            Self::DeadlineReached { .. } => "the deadline came before everything was judged",
+            Self::Cancelled { .. } => "the search was cancelled before everything was judged",
             Self::PassagesTruncated { .. } => "the cross-encoder read only the beginning of some passages",
         }
     }
@@ -108,6 +126,8 @@ impl fmt::Display for Note {
                     "the query has {tokens} tokens and the cross-encoder judges with queries of up to {most}; nothing was judged"
                 )
             }
+            Self::DeadlineReached { judged, of } => write!(f, "the deadline came when {judged} of {of} candidates were judged"),
+            Self::Cancelled { judged, of } => write!(f, "the search was cancelled when {judged} of {of} candidates were judged"),
             Self::PassagesTruncated { count, of } => {
                 write!(f, "the cross-encoder read only the beginning of {count} of {of} passages")
             }
@@ -197,7 +217,7 @@ impl Hit {
 impl Response {
     /// The response as one JSON object, the same that the command line prints:
     ///
-    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "judged", "notes": [..], "hits": [{"key",
+    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "notes": [..], "hits": [{"key",
     /// "rank", "score", "lexical": {"rank", "score"} or null, "semantic": .., "fused": .., "rerank": {"rank", "logit"} or null,
     /// "passage": {"text", "field", "start", "end"} or null, "fields": {..}}]}`
     pub fn to_json(&self) -> String {
@@ -226,6 +246,7 @@ mod tests {
             generation: 0,
             timings: Timings::default(),
             candidates: 0,
+            to_judge: 0,
             judged: 0,
             notes: Vec::new(),
             hits: Vec::new(),

@@ -10,13 +10,17 @@ fn bench_prints_rates_for_pairs_of_the_users() {
         "{\"query\": \"dig a well\", \"passages\": [\"How to dig.\", \"How to thatch a roof with straw.\"]}\n",
     );
     let found = shell.run("bench --pairs pairs.jsonl --seconds 0.05 --rounds 1 --rows 200 --dims 8 --json").json();
-    let rerank = &found["rerank"][0];
-    assert_eq!((rerank["device"].as_str(), rerank["precision"].as_str()), (Some("cpu"), Some("f32")));
-    assert!(rerank["pairs_per_s"].as_f64().unwrap() > 0.0 && rerank["tokens_per_s"].as_f64().unwrap() > 0.0);
+    for (rerank, precision) in found["rerank"].as_array().unwrap().iter().zip(["int8", "f32"]) {
+        assert_eq!((rerank["device"].as_str(), rerank["precision"].as_str()), (Some("cpu"), Some(precision)));
+        assert!(rerank["pairs_per_s"].as_f64().unwrap() > 0.0 && rerank["tokens_per_s"].as_f64().unwrap() > 0.0);
+    }
     assert!(found["embed"][0]["passages_per_s"].as_f64().unwrap() > 0.0);
     let modes: Vec<&str> = found["search"].as_array().unwrap().iter().map(|row| row["mode"].as_str().unwrap()).collect();
     assert_eq!(modes, ["lexical", "semantic", "hybrid"]);
     assert_eq!(found["search"][0]["documents"].as_u64(), Some(200));
+    let exact = shell.run("bench --pairs pairs.jsonl --rerank --precision f32 --seconds 0.05 --rounds 1 --json").json();
+    assert_eq!(exact["rerank"].as_array().unwrap().len(), 1);
+    assert_eq!(exact["rerank"][0]["precision"], "f32");
     let only = shell.run("bench --search --seconds 0.05 --rows 50 --dims 4").succeeded().out;
     assert!(only.contains("first stage") && !only.contains("judging"), "{only}");
 }

@@ -36,6 +36,9 @@ fn modes_and_numbers_are_obeyed() {
     let found = shell.run("search INDEX dig thatch --candidates 1 --rerank 0 --json").json();
     assert_eq!(keys(&found).len(), 1);
     shell.run("search INDEX dig --mode semantic").refused(1, &["the index was made without vectors"]);
+    let found = shell.run("search INDEX how --rerank 9 --deadline 0 --json").json();
+    assert_eq!((found["judged"].as_u64(), found["to_judge"].as_u64() > Some(0)), (Some(0), true));
+    assert!(found["notes"][0].as_str().unwrap().starts_with("the deadline came when 0 of"));
     assert!(shell.run("search INDEX zebra --rerank 0").succeeded().out.contains("nothing found"));
 }
 

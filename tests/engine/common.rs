@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use fossick::{CrossEncoder, Device, Document, Encoder, Index, Options, Response, Schema};
+use fossick::{CrossEncoder, Device, Document, Encoder, Index, Options, Precision, Response, Schema};
 
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,14 +19,39 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-pub fn encoder() -> Encoder {
-    static ENCODER: OnceLock<Encoder> = OnceLock::new();
-    ENCODER.get_or_init(|| Encoder::load(repository().join("models/bge-small-en-v1.5"), &Device::cpu()).unwrap()).clone()
+/// The CPU in f32.
+pub fn exact() -> Device {
+    Device::cpu().with_precision(Precision::F32).unwrap()
 }
 
+pub fn load_encoder(device: &Device) -> Encoder {
+    Encoder::load(repository().join("models/bge-small-en-v1.5"), device).unwrap()
+}
+
+pub fn load_judge(device: &Device) -> CrossEncoder {
+    CrossEncoder::load(repository().join("models/ms-marco-minilm-l-12-v2"), device).unwrap()
+}
+
+/// The encoder as most programs load it: on the CPU, in 8 bits.
+pub fn encoder() -> Encoder {
+    static ENCODER: OnceLock<Encoder> = OnceLock::new();
+    ENCODER.get_or_init(|| load_encoder(&Device::cpu())).clone()
+}
+
+/// The cross-encoder likewise.
 pub fn judge() -> CrossEncoder {
     static JUDGE: OnceLock<CrossEncoder> = OnceLock::new();
-    JUDGE.get_or_init(|| CrossEncoder::load(repository().join("models/ms-marco-minilm-l-12-v2"), &Device::cpu()).unwrap()).clone()
+    JUDGE.get_or_init(|| load_judge(&Device::cpu())).clone()
+}
+
+pub fn exact_encoder() -> Encoder {
+    static ENCODER: OnceLock<Encoder> = OnceLock::new();
+    ENCODER.get_or_init(|| load_encoder(&exact())).clone()
+}
+
+pub fn exact_judge() -> CrossEncoder {
+    static JUDGE: OnceLock<CrossEncoder> = OnceLock::new();
+    JUDGE.get_or_init(|| load_judge(&exact())).clone()
 }
 
 /// A heading and a text.

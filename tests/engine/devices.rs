@@ -1,7 +1,7 @@
 //! The same numbers on WGPU. Where there is no adapter, these tests say that they are skipped; with
 //! `FOSSICK_REQUIRE_WGPU` in the environment they fail instead.
 
-use fossick::{CrossEncoder, Device, DeviceKind, Encoder, Index, ModelError, Options};
+use fossick::{CrossEncoder, Device, DeviceKind, Encoder, Index, ModelError, Options, Precision};
 
 use crate::common::{encoded_index, judge, keys, repository, schema};
 use crate::reference_values::{check_embeddings, check_logits};
@@ -51,6 +51,17 @@ fn gpu_and_cpu_agree_on_the_order() {
     let on_gpu = search.rerank(5, &other).run().unwrap();
     assert_eq!(keys(&on_cpu), keys(&on_gpu));
     assert_eq!(on_gpu.device, Some(device.info().to_string()));
+}
+
+#[test]
+fn a_device_computes_in_what_it_was_told_to() {
+    let cpu = Device::cpu();
+    assert_eq!((cpu.precision(), cpu.info().precisions()), (Precision::Int8, [Precision::Int8, Precision::F32].as_slice()));
+    assert_eq!(cpu.with_precision(Precision::F32).unwrap().precision(), Precision::F32);
+    let Some(device) = adapter() else { return };
+    assert_eq!(device.precision(), Precision::F32);
+    let error = device.with_precision(Precision::Int8).unwrap_err().to_string();
+    assert!(error.contains("does not compute in int8; available: f32"), "{error}");
 }
 
 #[test]

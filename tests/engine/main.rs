@@ -14,3 +14,4 @@ mod opening;
 mod reference_values;
 mod searching;
 mod second_stage;
+mod time;

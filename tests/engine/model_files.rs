@@ -6,7 +6,7 @@ use std::path::Path;
 use fossick::{CrossEncoder, Device, Encoder, ModelError};
 use serde_json::{Value, json};
 
-use crate::common::{copy_directory, judge, repository};
+use crate::common::{copy_directory, exact, exact_judge, repository};
 
 fn copy_of(model: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -214,11 +214,17 @@ fn float_files_with_and_without_prefix_give_the_same_logits() {
         "how many people live in Berlin",
         ["Berlin had a population of 3,520,031 registered inhabitants in an area of 891.82 square kilometers."],
     );
-    let expected = judge().judge(pair.0, &pair.1).unwrap()[0].logit;
+    let load = |model: &tempfile::TempDir, device: &Device| {
+        CrossEncoder::load(model.path(), device).unwrap().judge(pair.0, &pair.1).unwrap()[0].logit
+    };
+    let expected = exact_judge().judge(pair.0, &pair.1).unwrap()[0].logit;
     let logit = |dtype: &str, encode: &dyn Fn(f32) -> Vec<u8>, prefix: &str| {
         let model = copy_of("ms-marco-minilm-l-12-v2");
         as_floats(&model.path().join("model.safetensors"), dtype, encode, prefix);
-        CrossEncoder::load(model.path(), &Device::cpu()).unwrap().judge(pair.0, &pair.1).unwrap()[0].logit
+        let in_8_bits = load(&model, &Device::cpu());
+        let exactly = load(&model, &exact());
+        assert!((in_8_bits - exactly).abs() < 0.2, "{in_8_bits} in 8 bits, {exactly} in f32");
+        exactly
     };
     assert_eq!(logit("F32", &|value| value.to_le_bytes().to_vec(), ""), expected);
     assert_eq!(logit("F32", &|value| value.to_le_bytes().to_vec(), "bert."), expected);

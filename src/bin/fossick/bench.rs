@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fossick::{CrossEncoder, Device, DeviceKind, Document, Encoder, Index, Mode, ModelError, Options, Schema, Snapshot};
+use fossick::{
+    CrossEncoder, Device, DeviceInfo, DeviceKind, Document, Encoder, Index, Mode, ModelError, Options, Precision, Schema,
+    Snapshot,
+};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -33,7 +36,8 @@ const STEP: usize = 16;
 
 /// Measure what this machine does
 ///
-/// Query-passage pairs judged and passages embedded in a second, on each device (or that of --device), and how long the first stage
+/// Query-passage pairs judged and passages embedded in a second, on each device (or that of --device) in each precision (or that of
+/// --precision), and how long the first stage
 /// takes on an index or on a generated one. Rates are the best of --rounds rounds of at least --seconds each, after a warm-up;
 /// times are those that half and 95 % of the searches stayed within. Without --rerank, --embed or --search all three are measured.
 #[derive(Args)]
@@ -112,20 +116,30 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The device that was asked for, else all that are worth measuring.
+/// The device that was asked for, else all that are worth measuring, in each precision that was not ruled out.
 fn devices(models: &ModelPlaces) -> Result<Vec<Device>, Failure> {
+    let mut devices = Vec::new();
     if models.device_name().is_some() || std::env::var_os("FOSSICK_DEVICE").is_some() {
-        return Ok(vec![models.device()?]);
+        devices.push(models.device()?);
+    } else {
+        devices.push(Device::cpu());
+        let worth = |info: &DeviceInfo| !matches!(info.kind, DeviceKind::Software | DeviceKind::Cpu);
+        for info in Device::list().into_iter().filter(worth) {
+            devices.push(Device::named(&info.name)?);
+        }
+        devices.retain(|device| device.fallback().is_none());
     }
-    let named = Device::list().into_iter().filter(|info| !matches!(info.kind, DeviceKind::Software | DeviceKind::Cpu));
-    let mut devices = vec![Device::cpu()];
-    for info in named {
-        let device = Device::named(&info.name)?;
-        if device.fallback().is_none() {
-            devices.push(device);
+    let wanted = |precision: &Precision| models.precision().is_none_or(|only| only == *precision);
+    let mut each = Vec::new();
+    for device in devices {
+        for &precision in device.info().precisions().iter().filter(|precision| wanted(precision)) {
+            each.push(device.clone().with_precision(precision)?);
         }
     }
-    Ok(devices)
+    match each.is_empty() {
+        true => Err(Failure::new("no device here computes in that precision; leave --precision or --device out")),
+        false => Ok(each),
+    }
 }
 
 fn pairs(path: Option<&Path>) -> Result<Vec<Pairs>, Failure> {
@@ -207,7 +221,7 @@ fn judging(judge: &CrossEncoder, pairs: &[Pairs], arguments: &Arguments) -> Resu
     })?;
     Ok(json!({
         "device": judge.device().info().to_string(),
-        "precision": "f32",
+        "precision": judge.device().precision().to_string(),
         "pairs_per_s": rounded(rate.per_second(rate.items)),
         "tokens_per_s": rounded(rate.per_second(rate.tokens)),
         "tokens_per_pair": rounded(rate.tokens as f64 / rate.items.max(1) as f64),
@@ -223,7 +237,7 @@ fn embedding(encoder: &Encoder, pairs: &[Pairs], arguments: &Arguments) -> Resul
     })?;
     Ok(json!({
         "device": encoder.device().info().to_string(),
-        "precision": "f32",
+        "precision": encoder.device().precision().to_string(),
         "passages_per_s": rounded(rate.per_second(rate.items)),
         "tokens_per_s": rounded(rate.per_second(rate.tokens)),
         "tokens_per_passage": rounded(rate.tokens as f64 / rate.items.max(1) as f64),

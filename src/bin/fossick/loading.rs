@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use fossick::{CrossEncoder, Device, Encoder, Index, ModelError, ModelIdentity, Options};
+use clap::{Args, ValueEnum};
+use fossick::{CrossEncoder, Device, Encoder, Index, ModelError, ModelIdentity, Options, Precision};
 
 use crate::failure::Failure;
 
@@ -26,14 +26,36 @@ pub struct ModelPlaces {
     /// Where models run: auto, cpu, or a part of an adapter's name; see `fossick devices` [default: auto]
     #[arg(long, global = true, value_name = "NAME")]
     device: Option<String>,
+    /// What models compute in: int8, faster, on the CPU alone; f32, to rounding [default: int8 on the CPU, f32 on a GPU]
+    #[arg(long, global = true, value_name = "PRECISION")]
+    precision: Option<StatedPrecision>,
+}
+
+/// A precision as it is written.
+#[derive(Clone, Copy, ValueEnum)]
+enum StatedPrecision {
+    F32,
+    Int8,
 }
 
 impl ModelPlaces {
     pub fn device(&self) -> Result<Device, ModelError> {
-        match &self.device {
+        let device = match &self.device {
             Some(name) => Device::named(name),
             None => Device::automatic(),
+        }?;
+        match self.precision() {
+            Some(precision) => device.with_precision(precision),
+            None => Ok(device),
         }
+    }
+
+    /// The precision, where one was asked for.
+    pub fn precision(&self) -> Option<Precision> {
+        self.precision.map(|stated| match stated {
+            StatedPrecision::F32 => Precision::F32,
+            StatedPrecision::Int8 => Precision::Int8,
+        })
     }
 
     /// The device's name, where one was asked for.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write as _, stdin};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fossick::{CrossEncoder, FieldType, FinalOrder, Hit, Mode, Passage, Response, Schema, Snapshot, StageRank};
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// Passages of a document that are judged [default: 2]
     #[arg(long, value_name = "N")]
     passages: Option<usize>,
+    /// End judging after so many milliseconds, and order by what was judged until then
+    #[arg(long, value_name = "MS")]
+    deadline: Option<u64>,
     /// Hits to show
     #[arg(long, value_name = "N", default_value_t = 5)]
     limit: usize,
@@ -127,6 +131,9 @@ fn answer(
     }
     if let Some(judge) = judge {
         search = search.rerank(arguments.rerank, judge);
+    }
+    if let Some(deadline) = arguments.deadline {
+        search = search.deadline(Duration::from_millis(deadline));
     }
     if let Some(passages) = arguments.passages {
         search = search.passages_per_document(passages);

@@ -1,0 +1,219 @@
+//! The BERT network on the CPU, without Burn: all tokens of a batch one after the other in one slice, none of them padding.
+//!
+//! Dense layers do not see where a sequence ends; attention takes one sequence at a time. One batch is the work of one thread,
+//! which keeps its buffers; threads take batches side by side.
+
+use std::ops::Range;
+
+use super::batch::Sequence;
+use super::bert::Positions;
+use super::config::Config;
+use super::device::Precision;
+use super::kernels::{Attention, Heads, Linear, LinearWeight, Quantized, activate, add_and_normalize};
+use super::weights::Weights;
+use crate::error::ModelError;
+
+struct Norm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    epsilon: f32,
+}
+
+impl Norm {
+    fn read(weights: &Weights, name: &str, config: &Config) -> Result<Self, ModelError> {
+        let (weight, bias) = weights.norm(name, config.hidden)?;
+        Ok(Self { weight, bias, epsilon: config.epsilon as f32 })
+    }
+
+    /// `x` becomes the normalised sum of `x` and `y`.
+    fn add(&self, x: &mut [f32], y: Option<&[f32]>) {
+        add_and_normalize(x, y, &self.weight, &self.bias, self.epsilon);
+    }
+}
+
+/// `NAME.weight` and `NAME.bias` of several layers that have the same input, as one.
+fn dense(weights: &Weights, names: &[String], [outputs, inputs]: [usize; 2], precision: Precision) -> Result<Linear, ModelError> {
+    let mut bias = Vec::new();
+    let mut weight = match precision {
+        Precision::F32 => LinearWeight::Exact(Vec::new()),
+        Precision::Int8 => LinearWeight::Eight { values: Vec::new(), scale: Vec::new() },
+    };
+    for name in names {
+        let (tensor, shape) = (format!("{name}.weight"), [outputs, inputs]);
+        match &mut weight {
+            LinearWeight::Exact(values) => values.extend(weights.network(&tensor, &shape)?),
+            LinearWeight::Eight { values, scale } => {
+                let (more, scales) = weights.eight_bits(&tensor, shape)?;
+                values.extend(more);
+                scale.extend(scales);
+            }
+        }
+        bias.extend(weights.network(&format!("{name}.bias"), &[outputs])?);
+    }
+    Ok(Linear::new(weight, bias, inputs))
+}
+
+struct Layer {
+    query: Linear,
+    key_value: Linear,
+    output: Linear,
+    output_norm: Norm,
+    widen: Linear,
+    narrow: Linear,
+    narrow_norm: Norm,
+}
+
+impl Layer {
+    fn read(weights: &Weights, index: usize, config: &Config, precision: Precision) -> Result<Self, ModelError> {
+        let (hidden, wide) = (config.hidden, config.intermediate);
+        let name = |part: &&str| format!("encoder.layer.{index}.{part}");
+        let dense = |parts: &[&str], shape| dense(weights, &parts.iter().map(name).collect::<Vec<_>>(), shape, precision);
+        let norm = |part: &str| Norm::read(weights, &name(&part), config);
+        Ok(Self {
+            query: dense(&["attention.self.query"], [hidden, hidden])?,
+            key_value: dense(&["attention.self.key", "attention.self.value"], [hidden, hidden])?,
+            output: dense(&["attention.output.dense"], [hidden, hidden])?,
+            output_norm: norm("attention.output.LayerNorm")?,
+            widen: dense(&["intermediate.dense"], [wide, hidden])?,
+            narrow: dense(&["output.dense"], [hidden, wide])?,
+            narrow_norm: norm("output.LayerNorm")?,
+        })
+    }
+}
+
+/// What a layer computes in, kept from layer to layer.
+#[derive(Default)]
+struct Buffers {
+    quantized: Quantized,
+    attention: Attention,
+    first: Vec<f32>,
+    query: Vec<f32>,
+    key_value: Vec<f32>,
+    context: Vec<f32>,
+    wide: Vec<f32>,
+    part: Vec<f32>,
+}
+
+/// Rows that go through the feed-forward part together, so that its intermediate numbers stay in the second cache.
+const FEED_FORWARD_ROWS: usize = 96;
+
+/// The network without a head.
+pub(super) struct CpuBert {
+    words: Vec<f32>,
+    positions: Vec<f32>,
+    types: Vec<f32>,
+    norm: Norm,
+    layers: Vec<Layer>,
+    config: Config,
+}
+
+impl CpuBert {
+    pub(super) fn read(weights: &Weights, config: &Config, precision: Precision) -> Result<Self, ModelError> {
+        let table = |name: &str, rows| weights.network(&format!("embeddings.{name}.weight"), &[rows, config.hidden]);
+        Ok(Self {
+            words: table("word_embeddings", config.vocabulary)?,
+            positions: table("position_embeddings", config.positions)?,
+            types: table("token_type_embeddings", config.types)?,
+            norm: Norm::read(weights, "embeddings.LayerNorm", config)?,
+            layers: (0..config.layers).map(|index| Layer::read(weights, index, config, precision)).collect::<Result<_, _>>()?,
+            config: config.clone(),
+        })
+    }
+
+    /// The last layer's output: [sequences, hidden] where the first positions are wanted, else the rows of one sequence after
+    /// those of the other.
+    pub(super) fn forward(&self, batch: &[&Sequence], wanted: Positions) -> Vec<f32> {
+        let mut end = 0;
+        let spans: Vec<Range<usize>> = batch
+            .iter()
+            .map(|sequence| {
+                let start = end;
+                end += sequence.ids.len();
+                start..end
+            })
+            .collect();
+        let mut x = self.embed(batch, end);
+        let mut buffers = Buffers::default();
+        let last = self.layers.len().saturating_sub(1);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let wanted = if index == last { wanted } else { Positions::All };
+            self.layer(layer, &mut x, &spans, wanted, &mut buffers);
+        }
+        x
+    }
+
+    /// The sum of what word, position and type stand for, normalised.
+    fn embed(&self, batch: &[&Sequence], tokens: usize) -> Vec<f32> {
+        let hidden = self.config.hidden;
+        let mut x = vec![0.0; tokens * hidden];
+        let places = batch.iter().flat_map(|sequence| {
+            sequence.ids.iter().enumerate().map(|(at, &id)| (id as usize, at, usize::from(at >= sequence.second)))
+        });
+        for (row, (word, position, kind)) in x.chunks_exact_mut(hidden).zip(places) {
+            let [word, position, kind] = [(&self.words, word), (&self.positions, position), (&self.types, kind)]
+                .map(|(table, at): (&Vec<f32>, usize)| &table[at * hidden..][..hidden]);
+            for (((x, word), position), kind) in row.iter_mut().zip(word).zip(position).zip(kind) {
+                *x = word + kind + position;
+            }
+        }
+        self.norm.add(&mut x, None);
+        x
+    }
+
+    fn layer(&self, layer: &Layer, x: &mut Vec<f32>, spans: &[Range<usize>], wanted: Positions, buffers: &mut Buffers) {
+        let hidden = self.config.hidden;
+        let heads = Heads { count: self.config.heads, size: hidden / self.config.heads };
+        let Buffers { quantized, attention, first, query, key_value, context, wide, part } = buffers;
+        match wanted {
+            Positions::All => Linear::forward_all([(&layer.query, query), (&layer.key_value, key_value)], x, quantized),
+            Positions::First => {
+                layer.key_value.forward(x, quantized, key_value);
+                first.clear();
+                spans.iter().for_each(|span| first.extend(&x[span.start * hidden..][..hidden]));
+                std::mem::swap(x, first);
+                layer.query.forward(x, quantized, query);
+            }
+        }
+        context.resize(query.len(), 0.0);
+        let mut asked = 0;
+        for span in spans {
+            let queries = if wanted == Positions::First { 1 } else { span.len() } * hidden;
+            let keys_values = &key_value[span.start * 2 * hidden..span.end * 2 * hidden];
+            attention.run(heads, &query[asked..][..queries], keys_values, &mut context[asked..][..queries]);
+            asked += queries;
+        }
+        layer.output.forward(context, quantized, part);
+        layer.output_norm.add(x, Some(part));
+        for x in x.chunks_mut(FEED_FORWARD_ROWS * hidden) {
+            layer.widen.forward(x, quantized, wide);
+            activate(wide, self.config.activation);
+            layer.narrow.forward(wide, quantized, part);
+            layer.narrow_norm.add(x, Some(part));
+        }
+    }
+}
+
+/// What turns the first position into one logit: a pooler (dense, tanh) and a linear classifier. Exact in either precision: it is
+/// a thousandth of the work.
+pub(super) struct CpuClassifier {
+    pooler: Linear,
+    weight: Vec<f32>,
+    bias: f32,
+}
+
+impl CpuClassifier {
+    pub(super) fn read(weights: &Weights, config: &Config) -> Result<Self, ModelError> {
+        let hidden = config.hidden;
+        let weight = weights.head("classifier.weight", &[1, hidden])?;
+        let bias = weights.head("classifier.bias", &[1])?.into_iter().sum();
+        Ok(Self { pooler: dense(weights, &["pooler.dense".to_owned()], [hidden, hidden], Precision::F32)?, weight, bias })
+    }
+
+    /// [batch, hidden] to the logits, before any sigmoid.
+    pub(super) fn forward(&self, first: &[f32]) -> Vec<f32> {
+        let mut pooled = Vec::new();
+        self.pooler.forward(first, &mut Quantized::default(), &mut pooled);
+        let logit = |row: &[f32]| self.bias + row.iter().zip(&self.weight).map(|(x, weight)| x.tanh() * weight).sum::<f32>();
+        pooled.chunks_exact(self.weight.len()).map(logit).collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! Dense layers in f32, by tiles: some rows of activations by a panel of weights, in sums that stay in registers over the whole depth.
+//!
+//! The activations are read where they lie; rten-gemm copies them into an order of its own at each call. `super::linear` has a
+//! comparison of the two.
+
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, SimdOp};
+
+/// Columns of a panel.
+const PANEL: usize = 48;
+
+/// One input's weights for the columns of a panel.
+type Step = [f32; PANEL];
+
+/// A dense layer in f32.
+pub(in crate::model) struct Linear32 {
+    /// Panel after panel, each with a step for each input; outputs that fill up are zero.
+    panels: Vec<Step>,
+    bias: Vec<f32>,
+    inputs: usize,
+}
+
+impl Linear32 {
+    /// `weights` are [outputs, inputs]; `bias` is [outputs].
+    pub(super) fn new(weights: &[f32], bias: Vec<f32>, inputs: usize) -> Self {
+        let mut panels = vec![[0.0; PANEL]; bias.len().div_ceil(PANEL) * inputs];
+        for (output, row) in weights.chunks_exact(inputs).enumerate() {
+            let (panel, column) = (output / PANEL, output % PANEL);
+            for (step, &weight) in panels[panel * inputs..].iter_mut().zip(row) {
+                step[column] = weight;
+            }
+        }
+        Self { panels, bias, inputs }
+    }
+
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// [rows, inputs] to [rows, outputs].
+    pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
+        Tiles { layer: self, x, out }.dispatch();
+    }
+}
+
+struct Tiles<'a> {
+    layer: &'a Linear32,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl SimdOp for Tiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        // 24 sums in 32 registers, or 12 in 16.
+        match isa.f32().len() {
+            16 => rows::<I, 8>(isa, self),
+            _ if cfg!(target_arch = "aarch64") => rows::<I, 8>(isa, self),
+            _ => rows::<I, 4>(isa, self),
+        }
+    }
+}
+
+/// All rows, `MOST` at a time, by one panel after the other.
+#[inline(always)]
+fn rows<I: Isa, const MOST: usize>(isa: I, Tiles { layer, x, out }: Tiles<'_>) {
+    let (inputs, outputs) = (layer.inputs, layer.outputs());
+    for (index, panel) in layer.panels.chunks_exact(inputs).enumerate() {
+        let first = index * PANEL;
+        let columns = first..outputs.min(first + PANEL);
+        let bias = &layer.bias[columns.clone()];
+        for (x, out) in x.chunks(MOST * inputs).zip(out.chunks_mut(MOST * outputs)) {
+            if x.len() == MOST * inputs {
+                tile::<I, MOST>(isa, x, panel, bias, columns.clone(), outputs, out);
+                continue;
+            }
+            // What is left at the end.
+            for (x, out) in x.chunks(MOST / 2 * inputs).zip(out.chunks_mut(MOST / 2 * outputs)) {
+                match (x.len() == MOST / 2 * inputs, MOST / 2) {
+                    (true, 4) => tile::<I, 4>(isa, x, panel, bias, columns.clone(), outputs, out),
+                    (true, 2) => tile::<I, 2>(isa, x, panel, bias, columns.clone(), outputs, out),
+                    _ => {
+                        for (x, out) in x.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
+                            tile::<I, 1>(isa, x, panel, bias, columns.clone(), outputs, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `R` rows by one panel, three registers of columns at a time.
+#[inline(always)]
+fn tile<I: Isa, const R: usize>(
+    isa: I,
+    x: &[f32],
+    panel: &[Step],
+    bias: &[f32],
+    columns: std::ops::Range<usize>,
+    outputs: usize,
+    out: &mut [f32],
+) {
+    let f = isa.f32();
+    let lanes = f.len();
+    let mut rows: [&[f32]; R] = [&[]; R];
+    for (row, x) in rows.iter_mut().zip(x.chunks_exact(panel.len())) {
+        *row = x;
+    }
+    for block in (0..PANEL).step_by(3 * lanes) {
+        let mut sums = [[f.zero(); 3]; R];
+        for row in &mut rows {
+            // Cut to one length, so that the bounds are checked once.
+            *row = &row[..panel.len()];
+        }
+        for (at, step) in panel.iter().enumerate() {
+            let step = &step[block..][..3 * lanes];
+            let weights = [f.load(&step[..lanes]), f.load(&step[lanes..2 * lanes]), f.load(&step[2 * lanes..])];
+            for (sums, row) in sums.iter_mut().zip(&rows) {
+                let x = f.splat(row[at]);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = f.mul_add(x, weights, *sum);
+                }
+            }
+        }
+        for (sums, out) in sums.iter().zip(out.chunks_mut(outputs)) {
+            let out = &mut out[columns.clone()];
+            for (register, sum) in sums.iter().enumerate() {
+                let from = block + register * lanes;
+                match (out.get_mut(from..from + lanes), bias.get(from..from + lanes)) {
+                    (Some(out), Some(bias)) => f.store(f.add(*sum, f.load(bias)), out),
+                    _ => {
+                        let rest = out.iter_mut().zip(bias).skip(from);
+                        rest.zip(rten_simd::Simd::to_array(*sum)).for_each(|((out, bias), sum)| *out = sum + bias);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::rows::tests::on_each_instruction_set;
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn tiles_give_the_plain_sums(rows in 1usize..30, inputs in 1usize..70, outputs in 1usize..120, seed in any::<u32>()) {
+            let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 24) as f32 - 0.5;
+            let numbers = |from: usize, count: usize| (from..from + count).map(number).collect::<Vec<f32>>();
+            let (weights, bias, x) = (numbers(0, inputs * outputs), numbers(7, outputs), numbers(99, rows * inputs));
+            let layer = Linear32::new(&weights, bias.clone(), inputs);
+            for out in on_each_instruction_set(|run| {
+                let mut out = vec![9.0; rows * outputs];
+                run.apply(Tiles { layer: &layer, x: &x, out: &mut out });
+                out
+            }) {
+                for (x, out) in x.chunks_exact(inputs).zip(out.chunks_exact(outputs)) {
+                    for ((weight, bias), out) in weights.chunks_exact(inputs).zip(&bias).zip(out) {
+                        let plain = bias + x.iter().zip(weight).map(|(x, w)| x * w).sum::<f32>();
+                        prop_assert!((out - plain).abs() < 1e-4, "{out}, not {plain}");
+                    }
+                }
+            }
+        }
+    }
+}

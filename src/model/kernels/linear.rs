@@ -1,0 +1,118 @@
+//! A dense layer, y = x W + b, exact or in 8 bits.
+
+use super::exact::Linear32;
+use super::int8::{Linear8, Quantized};
+
+/// A dense layer's weight in Hugging Face's order, [outputs, inputs].
+pub(in crate::model) enum LinearWeight {
+    /// To be multiplied in f32.
+    Exact(Vec<f32>),
+    /// To be multiplied in 8 bits: a weight is its number times its output's scale.
+    Eight { values: Vec<i8>, scale: Vec<f32> },
+}
+
+/// A dense layer.
+pub(in crate::model) enum Linear {
+    /// By products in f32.
+    Exact(Linear32),
+    /// By integer products.
+    Eight(Box<Linear8>),
+}
+
+impl Linear {
+    /// `weight` is [`bias.len()`, inputs].
+    pub(in crate::model) fn new(weight: LinearWeight, bias: Vec<f32>, inputs: usize) -> Self {
+        match weight {
+            LinearWeight::Exact(values) => Self::Exact(Linear32::new(&values, bias, inputs)),
+            LinearWeight::Eight { values, scale } => Self::Eight(Box::new(Linear8::new(&values, scale, bias, inputs))),
+        }
+    }
+
+    /// [rows, inputs] to [rows, outputs], into `out`.
+    pub(in crate::model) fn forward(&self, x: &[f32], buffer: &mut Quantized, out: &mut Vec<f32>) {
+        Self::forward_all([(self, out)], x, buffer);
+    }
+
+    /// The same input through several layers, quantised once.
+    pub(in crate::model) fn forward_all<const N: usize>(layers: [(&Self, &mut Vec<f32>); N], x: &[f32], buffer: &mut Quantized) {
+        let mut quantized = false;
+        for (layer, out) in layers {
+            match layer {
+                Self::Exact(layer) => {
+                    out.resize(x.len() / layer.inputs() * layer.outputs(), 0.0);
+                    layer.forward(x, out);
+                }
+                Self::Eight(layer) => {
+                    if !quantized {
+                        layer.quantize(x, buffer);
+                        quantized = true;
+                    }
+                    out.resize(buffer.rows() * layer.outputs(), 0.0);
+                    layer.forward(buffer, out);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
+    use rten_tensor::{Matrix, NdTensorView};
+
+    use super::*;
+
+    /// Work a second, in 10^9 multiplications and additions, of the best of some rounds.
+    fn speed(operations: usize, mut work: impl FnMut()) -> f64 {
+        let mut best = Duration::MAX;
+        for _ in 0..15 {
+            let begun = Instant::now();
+            work();
+            best = best.min(begun.elapsed());
+        }
+        operations as f64 / best.as_secs_f64() / 1e9
+    }
+
+    /// Not a test: why products are our own. `RAYON_NUM_THREADS=1 cargo test --lib products -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement, which no machine can fail"]
+    fn products_beside_those_of_a_library() {
+        const ROWS: usize = 220;
+        println!("{ROWS} rows, Gop/s on one thread; in 8 bits fossick's include quantising and scaling, the library's do not");
+        println!("{:>10} {:>12} {:>10} {:>14} {:>12}", "layer", "fossick f32", "rten f32", "fossick int8", "rten int8");
+        for (inputs, outputs) in [(384, 1152), (384, 384), (384, 1536), (1536, 384)] {
+            let eight: Vec<i8> = (0..inputs * outputs).map(|i| (i * 7919) as i8).collect();
+            let exact: Vec<f32> = eight.iter().map(|&v| f32::from(v) * 0.01).collect();
+            let x: Vec<f32> = (0..ROWS * inputs).map(|i| (i * 31 % 997) as f32 / 500.0 - 1.0).collect();
+            let (bias, scale) = (vec![0.1; outputs], vec![0.01; outputs]);
+            let layers = [
+                Linear::new(LinearWeight::Exact(exact.clone()), bias.clone(), inputs),
+                Linear::new(LinearWeight::Eight { values: eight.clone(), scale }, bias, inputs),
+            ];
+            let operations = 2 * ROWS * inputs * outputs;
+            let (mut buffer, mut out) = (Quantized::default(), Vec::new());
+            let ours = layers.map(|layer| speed(operations, || layer.forward(&x, &mut buffer, &mut out)));
+
+            let by_output: Matrix<'_> = NdTensorView::from_data([outputs, inputs], exact.as_slice());
+            let gemm = GemmExecutor::<f32>::new();
+            let packed = gemm.prepack_b(by_output.transposed());
+            let a: Matrix<'_> = NdTensorView::from_data([ROWS, inputs], x.as_slice());
+            let mut product = vec![0.0; ROWS * outputs];
+            let exact = speed(operations, || {
+                gemm.gemm(&mut product, GemmInputA::Unpacked(a), GemmInputB::Packed(&packed), GemmOptions::default()).unwrap();
+            });
+            let by_output: Matrix<'_, i8> = NdTensorView::from_data([outputs, inputs], eight.as_slice());
+            let gemm = GemmExecutor::<u8, i8, i32>::new();
+            let packed = gemm.prepack_b(by_output.transposed());
+            let bytes: Vec<u8> = (0..ROWS * inputs).map(|i| (i % 251) as u8).collect();
+            let a: Matrix<'_, u8> = NdTensorView::from_data([ROWS, inputs], bytes.as_slice());
+            let mut product = vec![0; ROWS * outputs];
+            let int8 = speed(operations, || {
+                gemm.gemm(&mut product, GemmInputA::Unpacked(a), GemmInputB::Packed(&packed), GemmOptions::default()).unwrap();
+            });
+            println!("{:>10} {:>12.0} {exact:>10.0} {:>14.0} {int8:>12.0}", format!("{inputs}x{outputs}"), ours[0], ours[1]);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Judging ends when it has to, and shows what it has until then. Counted by what was judged and asked, not by clocks.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use fossick::{CancelToken, Document, Index, Note, Response, Snapshot};
+
+use crate::common::{judge, keys, words_index};
+
+const NOTES: usize = 60;
+
+/// Notes that all have words of the query; the last ones answer it.
+fn notes() -> (tempfile::TempDir, Index) {
+    let (directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    for at in 0..NOTES {
+        let body = match at {
+            50.. => format!("To dig a well by hand, mark a circle, dig down {at} feet and line the shaft with stones."),
+            _ => {
+                format!("Entry {at}: the hand well dig dig was discussed, and nothing was decided. {}", "Rain again. ".repeat(at))
+            }
+        };
+        writer.add(Document::new(format!("note-{at}")).set("title", format!("Note {at}")).set("body", body)).unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    (directory, index)
+}
+
+const QUERY: &str = "how do I dig a well by hand";
+
+fn first_stage(snapshot: &Snapshot) -> Response {
+    snapshot.search(QUERY).run().unwrap()
+}
+
+fn is_whole(response: &Response) {
+    let mut found = keys(response);
+    assert_eq!(found.len(), 10);
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 10, "a document twice: {response:?}");
+    for (at, hit) in response.hits.iter().enumerate() {
+        assert!(hit.rank == at + 1 && hit.passage.is_some() && hit.fields.len() == 2);
+    }
+    let judged = response.hits.iter().map(|hit| hit.rerank.is_some()).collect::<Vec<_>>();
+    assert!(judged.is_sorted_by(|a, b| a >= b), "what was judged comes first: {judged:?}");
+}
+
+#[test]
+fn lists_get_better_in_place_and_end_in_what_run_gives() {
+    let (_directory, index) = notes();
+    let (snapshot, judge) = (index.snapshot().unwrap(), judge());
+    let search = snapshot.search(QUERY).rerank(NOTES, &judge);
+    let lists: Vec<Response> = search.clone().progressive().unwrap().collect::<Result<_, _>>().unwrap();
+    lists.iter().for_each(is_whole);
+    assert!(lists.len() >= 3, "{} lists", lists.len());
+    assert_eq!((lists[0].judged, lists[0].to_judge), (0, NOTES));
+    assert_eq!(keys(&lists[0]), keys(&first_stage(&snapshot)));
+    assert!(lists.is_sorted_by(|a, b| a.judged <= b.judged));
+    let (last, all) = (lists.last().unwrap(), search.run().unwrap());
+    assert_eq!((last.judged, all.judged), (NOTES, NOTES));
+    assert_eq!(keys(last), keys(&all));
+    for (a, b) in last.hits.iter().zip(&all.hits) {
+        assert_eq!((a.score, &a.rerank, &a.passage), (b.score, &b.rerank, &b.passage));
+    }
+    assert!(last.notes.is_empty(), "{:?}", last.notes);
+}
+
+#[test]
+fn what_is_dropped_is_not_worked_on() {
+    let (_directory, index) = notes();
+    let (snapshot, judge, token) = (index.snapshot().unwrap(), judge(), CancelToken::new());
+    let mut lists = snapshot.search(QUERY).rerank(NOTES, &judge).cancel(&token).progressive().unwrap();
+    assert_eq!(lists.next().unwrap().unwrap().judged, 0);
+    assert_eq!(token.checks(), 0, "the first list waits for no judge");
+    let second = lists.next().unwrap().unwrap();
+    let checks = token.checks();
+    assert!(checks >= 1 && second.judged >= 1 && second.judged < NOTES);
+    drop(lists);
+    assert_eq!(token.checks(), checks);
+}
+
+#[test]
+fn a_function_sees_every_list_and_can_stop_the_search() {
+    let (_directory, index) = notes();
+    let (snapshot, judge) = (index.snapshot().unwrap(), judge());
+    let search = snapshot.search(QUERY).rerank(NOTES, &judge);
+    let mut seen = Vec::new();
+    let stopped = search.clone().run_with(|response| {
+        seen.push(response.judged);
+        if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let stopped = stopped.unwrap();
+    is_whole(&stopped);
+    assert_eq!(seen, [0, stopped.judged]);
+    assert!(stopped.judged < NOTES);
+    assert_eq!(search.run_with(|_| ControlFlow::Continue(())).unwrap().judged, NOTES);
+}
+
+#[test]
+fn a_cancelled_search_gives_what_it_has() {
+    let (_directory, index) = notes();
+    let (snapshot, judge, token) = (index.snapshot().unwrap(), judge(), CancelToken::new());
+    let search = snapshot.search(QUERY).rerank(NOTES, &judge).cancel(&token);
+    let complete = search.clone().run().unwrap();
+    assert_eq!((complete.judged, complete.notes.len()), (NOTES, 0));
+    assert!(token.checks() > 1, "one question a batch: {}", token.checks());
+
+    let mut lists = search.clone().progressive().unwrap();
+    lists.next().unwrap().unwrap();
+    let before = lists.next().unwrap().unwrap();
+    token.cancel();
+    let (checks, after) = (token.checks(), lists.next().unwrap().unwrap());
+    is_whole(&after);
+    assert_eq!(token.checks(), checks + 1, "it ends at the next question");
+    assert_eq!((after.judged, keys(&after)), (before.judged, keys(&before)));
+    assert_eq!(after.notes, [Note::Cancelled { judged: before.judged, of: NOTES }]);
+    assert!(lists.next().is_none());
+
+    // Cancelled before it began, it is a search without a judge.
+    let none = search.run().unwrap();
+    assert_eq!((none.judged, none.to_judge), (0, NOTES));
+    assert_eq!(keys(&none), keys(&first_stage(&snapshot)));
+    assert_eq!(none.notes, [Note::Cancelled { judged: 0, of: NOTES }]);
+}
+
+#[test]
+fn a_deadline_ends_judging_and_says_how_far_it_came() {
+    let (_directory, index) = notes();
+    let (snapshot, judge) = (index.snapshot().unwrap(), judge());
+    let search = snapshot.search(QUERY).rerank(NOTES, &judge);
+    let at_once = search.clone().deadline(Duration::ZERO).run().unwrap();
+    is_whole(&at_once);
+    assert_eq!(keys(&at_once), keys(&first_stage(&snapshot)));
+    assert_eq!(at_once.notes, [Note::DeadlineReached { judged: 0, of: NOTES }]);
+    assert!(at_once.notes[0].to_string().contains("0 of 60"), "{}", at_once.notes[0]);
+
+    let ample = search.clone().deadline(Duration::from_secs(600)).run().unwrap();
+    assert_eq!((ample.judged, ample.notes.len()), (NOTES, 0));
+    assert_eq!(keys(&ample), keys(&search.clone().run().unwrap()));
+
+    // Whatever the machine: a time in which some are judged and not all, found by halving.
+    let mut time = ample.timings.judge;
+    for _ in 0..12 {
+        time /= 2;
+        let some = search.clone().deadline(time).run().unwrap();
+        is_whole(&some);
+        if some.judged > 0 && some.judged < NOTES {
+            assert_eq!(some.notes, [Note::DeadlineReached { judged: some.judged, of: NOTES }]);
+            // What was judged is what the first stage put first.
+            let mut judged: Vec<usize> =
+                some.hits.iter().filter(|hit| hit.rerank.is_some()).map(|hit| hit.first_stage().unwrap().rank).collect();
+            judged.sort_unstable();
+            assert!(judged.iter().all(|rank| *rank <= some.judged), "{judged:?}");
+            return;
+        }
+    }
+    panic!("no deadline ended the judging on its way");
+}
