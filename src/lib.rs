@@ -63,5 +63,6 @@ pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder
 pub use passage::PassageOptions;
 pub use schema::{Date, Document, Field, FieldType, Schema, SchemaBuilder, Value};
 pub use search::{
-    CancelToken, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot, StageRank, Timings,
+    CancelToken, DocumentLogit, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot, StageRank,
+    Timings,
 };

@@ -94,4 +94,5 @@ def main(answers, qrels_path, *rest):
         print(f"{len(values)} queries, {passages} passages, {name:<18} {statistics.fmean(values):.4f}")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -13,15 +13,28 @@ use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
 use crate::store::StoredPassage;
 
+/// How the logits of a document's passages make the document's (Dai and Callan 2019, section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DocumentLogit {
+    /// The greatest, of the most promising passages (their MaxP).
+    #[default]
+    Best,
+    /// The mean, of the most promising passages: for documents that should be about the matter throughout.
+    Mean,
+    /// That of the passage that the document begins with (their FirstP), which alone is then judged.
+    First,
+}
+
 /// What became of one candidate.
 #[derive(Clone, Default)]
 pub(super) struct Verdict {
-    /// The best of `logits`.
+    /// The document's, made of `logits`.
     pub(super) logit: Option<f32>,
     /// The logit of each passage that was judged, the most promising passage first.
     pub(super) logits: Vec<f32>,
-    /// The passage with that logit.
-    winner: Option<StoredPassage>,
+    /// The passage with the greatest logit, and that logit.
+    winner: Option<(StoredPassage, f32)>,
 }
 
 /// The judging of the first `rerank` candidates, some passages at a time.
@@ -34,6 +47,7 @@ pub(super) struct Judging {
     pub(super) wanted: usize,
     /// One for each candidate, in their order.
     pub(super) verdicts: Vec<Verdict>,
+    document_logit: DocumentLogit,
     /// Passages that were judged, and those that were cut for it.
     judged: usize,
     truncated: usize,
@@ -53,7 +67,10 @@ impl Judging {
         let begun = Instant::now();
         let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
         let headings = headings(search, judge, &numbers)?;
-        let chosen = choose(search, text, stage, &numbers, search.passages)?;
+        let chosen = match search.document_logit {
+            DocumentLogit::First => beginnings(search, &numbers)?,
+            DocumentLogit::Best | DocumentLogit::Mean => choose(search, text, stage, &numbers, search.passages)?,
+        };
         response.timings.read += begun.elapsed();
 
         let begun = Instant::now();
@@ -82,7 +99,8 @@ impl Judging {
         response.to_judge = wanted;
         response.timings.judge += begun.elapsed();
         let verdicts = vec![Verdict::default(); numbers.len()];
-        Ok(Some(Self { pairs, owners, chosen, wanted, verdicts, judged: 0, truncated: 0 }))
+        let document_logit = search.document_logit;
+        Ok(Some(Self { pairs, owners, chosen, wanted, verdicts, document_logit, judged: 0, truncated: 0 }))
     }
 
     pub(super) fn finished(&self) -> bool {
@@ -101,10 +119,13 @@ impl Judging {
         for (&(candidate, at), judgement) in self.owners[self.judged..].iter().zip(&judgements) {
             let verdict = &mut self.verdicts[candidate];
             verdict.logits.push(judgement.logit);
-            if verdict.logit.is_none_or(|best| judgement.logit > best) {
-                verdict.logit = Some(judgement.logit);
-                verdict.winner = Some(self.chosen[candidate][at].clone());
+            if verdict.winner.as_ref().is_none_or(|(_, best)| judgement.logit > *best) {
+                verdict.winner = Some((self.chosen[candidate][at].clone(), judgement.logit));
             }
+            verdict.logit = match self.document_logit {
+                DocumentLogit::Best | DocumentLogit::First => verdict.winner.as_ref().map(|(_, best)| *best),
+                DocumentLogit::Mean => Some(verdict.logits.iter().sum::<f32>() / verdict.logits.len() as f32),
+            };
         }
         self.judged += judgements.len();
         self.truncated += judgements.iter().filter(|judgement| judgement.truncated).count();
@@ -131,7 +152,7 @@ pub(super) fn winning_passages(
     verdicts: &[Verdict],
     shown: &[usize],
 ) -> Result<Vec<Option<Passage>>, Error> {
-    let winner = |position: usize| verdicts.get(position).and_then(|verdict| verdict.winner.clone());
+    let winner = |position: usize| verdicts.get(position).and_then(|verdict| Some(verdict.winner.as_ref()?.0.clone()));
     let open: Vec<u64> =
         shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
     let mut rest = choose(search, text, stage, &open, 1)?.into_iter();
@@ -183,6 +204,15 @@ fn choose(
     };
     let passage = |position: &usize| texts.get(position).cloned();
     Ok(chosen.iter().map(|positions| positions.iter().filter_map(passage).collect()).collect())
+}
+
+/// The passage that each document begins with.
+fn beginnings(search: &Search<'_>, documents: &[u64]) -> Result<Vec<Vec<StoredPassage>>, Error> {
+    let table = search.snapshot.passages()?;
+    let first: Vec<Option<usize>> = documents.iter().map(|&document| table.of_document(document).next()).collect();
+    let found: Vec<usize> = first.iter().flatten().copied().collect();
+    let mut texts = search.snapshot.store().read_passages(&table.index, &found)?.into_iter();
+    Ok(first.iter().map(|position| position.and_then(|_| texts.next()).into_iter().collect()).collect())
 }
 
 /// How many different words of the query each passage holds.

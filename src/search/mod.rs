@@ -13,6 +13,7 @@ mod response;
 mod snapshot;
 
 pub use crate::rank::FinalOrder;
+pub use judge::DocumentLogit;
 pub use progress::{CancelToken, Progressive};
 pub use request::{Mode, Search};
 pub use response::{Hit, Judged, Note, Passage, Response, StageRank, Timings};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::first_stage::FirstStage;
-use super::judge::{self, Verdict};
+use super::judge::{self, DocumentLogit, Verdict};
 use super::progress::{CancelToken, Progressive, Running};
 use super::response::{Hit, Judged, Passage, Response, Timings};
 use super::{Snapshot, StageRank};
@@ -65,6 +65,7 @@ pub struct Search<'a> {
     pub(super) rerank: usize,
     pub(super) judge: Option<&'a CrossEncoder>,
     pub(super) passages: usize,
+    pub(super) document_logit: DocumentLogit,
     pub(super) deadline: Option<Duration>,
     pub(super) cancel: Option<CancelToken>,
     limit: usize,
@@ -84,6 +85,7 @@ impl<'a> Search<'a> {
             rerank: 0,
             judge: None,
             passages: 2,
+            document_logit: DocumentLogit::default(),
             deadline: None,
             cancel: None,
             limit: 10,
@@ -122,11 +124,18 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How many of a document's passages are judged, the most promising ones; 2 unless set, at least 1. A document's logit is
-    /// its best passage's.
+    /// How many of a document's passages are judged, the most promising ones; 2 unless set, at least 1. See
+    /// [`Search::document_logit`].
     #[must_use]
     pub fn passages_per_document(mut self, passages: usize) -> Self {
         self.passages = passages.max(1);
+        self
+    }
+
+    /// How the logits of a document's passages make the document's; its best passage's unless set.
+    #[must_use]
+    pub fn document_logit(mut self, logit: DocumentLogit) -> Self {
+        self.document_logit = logit;
         self
     }
 

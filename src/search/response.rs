@@ -150,7 +150,7 @@ pub struct StageRank {
 pub struct Judged {
     /// The place among the judged, from 1.
     pub rank: usize,
-    /// The best passage's logit.
+    /// The document's logit: its best passage's, unless [`Search::document_logit`](super::Search::document_logit) says otherwise.
     pub logit: f32,
     /// The logit of each passage that was judged, the most promising passage of the first stage first.
     pub logits: Vec<f32>,

@@ -1,6 +1,6 @@
 //! The cross-encoder decides the order of what it judged, over any first stage.
 
-use fossick::{FinalOrder, Index, Mode, Options, PassageOptions};
+use fossick::{DocumentLogit, FinalOrder, Index, Mode, Options, PassageOptions};
 
 use crate::common::{encoded_index, encoder, judge, keys, note, schema, words_index};
 
@@ -108,4 +108,36 @@ fn a_passage_that_the_judge_cannot_read_whole_is_reported() {
     assert!(response.notes.iter().any(|note| note.to_string().contains("1 of 1 passages")), "{:?}", response.notes);
     // A document without text is found by its vector, and the judge is not asked about nothing.
     assert_eq!((keys(&response).as_slice(), response.judged), (&["long", "none"][..], 1));
+}
+
+#[test]
+fn a_documents_logit_is_its_best_passages_or_their_mean_or_its_beginnings() {
+    let directory = tempfile::tempdir().unwrap();
+    let cut = PassageOptions { max_tokens: 24, overlap_tokens: 0 };
+    let options = Options::new().schema(schema()).encoder(encoder()).passages(cut);
+    let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
+    let mut writer = index.writer().unwrap();
+    let body = "This notebook was bought in the spring and smells of the kitchen and its many spices and herbs. \
+                Income tax is due on the fifteenth of April of the year after that in which the income was earned. \
+                A taxpayer who is abroad on that day has two further months in which to file and to pay what is due.";
+    writer.add(note("tax", "Notes", body)).unwrap();
+    writer.add(note("moon", "Notes", "The moon takes four weeks around the earth.")).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let (snapshot, judge) = (index.snapshot().unwrap(), judge());
+    let of = |logit: DocumentLogit| {
+        let search = snapshot.search("when is income tax due").rerank(5, &judge).passages_per_document(3).document_logit(logit);
+        let hit = search.run().unwrap().hits.into_iter().find(|hit| hit.key == "tax").unwrap();
+        (hit.rerank.unwrap(), hit.passage.unwrap())
+    };
+    let (best, winner) = of(DocumentLogit::Best);
+    assert_eq!(best.logits.len(), 3);
+    assert_eq!(best.logit, best.logits.iter().copied().fold(f32::MIN, f32::max));
+    assert!(winner.text.contains("fifteenth of April"));
+    let (mean, passage) = of(DocumentLogit::Mean);
+    assert!((mean.logit - best.logits.iter().sum::<f32>() / 3.0).abs() < 1e-5);
+    assert_eq!(passage, winner, "the page shows the best passage all the same");
+    let (first, passage) = of(DocumentLogit::First);
+    assert_eq!(first.logits, [first.logit]);
+    assert!(passage.text.contains("notebook") && first.logit < best.logit);
 }

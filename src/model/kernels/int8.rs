@@ -5,6 +5,7 @@
 //! weights are read. Only the rounding of x is lost, and a row's numbers do not depend on what else is in a batch.
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
+#[cfg(target_arch = "x86_64")]
 use rten_simd::ops::{BitOps, NumOps, ToFloat};
 use rten_simd::{Isa, SimdOp};
 use rten_tensor::prelude::*;
@@ -15,18 +16,23 @@ use super::rows::{Range, quantize};
 use super::x86::Instructions;
 
 /// Columns of a panel: the weights that a tile reads together.
+#[cfg(target_arch = "x86_64")]
 pub(super) const PANEL: usize = 48;
 
 /// Rows of the largest tile.
+#[cfg(target_arch = "x86_64")]
 pub(super) const ROWS: usize = 8;
 
 /// Four bytes of one row, along the depth.
+#[cfg(target_arch = "x86_64")]
 pub(super) type Quad = [u8; 4];
 
 /// Four weights, along the depth, of each column of a panel.
+#[cfg(target_arch = "x86_64")]
 pub(super) type Step = [i8; 4 * PANEL];
 
 /// The sums of one row by one panel.
+#[cfg(target_arch = "x86_64")]
 pub(super) type Columns = [i32; PANEL];
 
 /// What multiplies.
