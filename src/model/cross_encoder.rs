@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
+
 use super::batch::Sequence;
 use super::files::ModelFiles;
 use super::network::Scorer;
@@ -11,6 +13,7 @@ use super::pace::Pace;
 use super::tokenize::Tokenizer;
 use super::{Device, ModelIdentity};
 use crate::error::ModelError;
+use crate::parallel;
 use crate::passage::TokenCounter;
 
 /// Room that a query must leave for the passage, in tokens.
@@ -78,7 +81,7 @@ impl CrossEncoder {
                 device: device.clone(),
                 max_tokens: files.max_tokens()?,
                 network,
-                pace: Pace::default(),
+                pace: Pace::new(device.abreast()),
                 tokenizer: files.tokenizer,
             }),
         })
@@ -121,8 +124,10 @@ impl CrossEncoder {
         if query.len() > most {
             return Err(ModelError::QueryTooLong { tokens: query.len(), limit: inner.max_tokens, most });
         }
-        let pair = |passage: &S| inner.tokenizer.pair(&query, &inner.tokenizer.ids(passage.as_ref()), inner.max_tokens);
-        Ok(Pairs { judge: self.clone(), sequences: passages.iter().map(pair).collect(), done: 0 })
+        let passages = passages.iter().map(|passage| passage.as_ref().to_owned()).collect();
+        let mut pairs = Pairs { judge: self.clone(), query, passages, sequences: Vec::new(), done: 0 };
+        pairs.tokenize(1);
+        Ok(pairs)
     }
 
     /// Counts tokens as this model reads them.
@@ -146,37 +151,39 @@ impl CrossEncoder {
     }
 }
 
-/// Pairs that are being judged, some at a time.
+/// Pairs that are being judged, some at a time. What is not reached in time is not even tokenised.
 pub(crate) struct Pairs {
     judge: CrossEncoder,
+    query: Vec<u32>,
+    passages: Vec<String>,
+    /// The first pairs, as far as they were tokenised: one more than are judged, where there is one.
     sequences: Vec<Sequence>,
     done: usize,
 }
 
+/// Passages for each thread to tokenise before it is looked whether they are enough.
+const AHEAD: usize = 4;
+
 impl Pairs {
     /// Whether all are judged.
     pub(crate) fn finished(&self) -> bool {
-        self.done == self.sequences.len()
+        self.done == self.passages.len()
     }
 
-    /// How long the next pair alone will take, as far as this model's pace is known.
+    /// How long the next pair will take, as far as this model's pace is known.
     pub(crate) fn next_takes(&self) -> Duration {
         let next = self.sequences.get(self.done);
         next.map_or(Duration::ZERO, |sequence| self.judge.inner.pace.estimate(sequence.ids.len()))
     }
 
-    /// Judges the next pairs, as many as `time` is enough for by the pace measured so far (one at least), or all of them.
+    /// Judges the next pairs, as many as `time` is enough for by the pace measured so far (one a thread at least), or all of them.
     ///
     /// # Errors
     /// [`ModelError::Compute`] and [`ModelError::NotFinite`].
     pub(crate) fn judge(&mut self, time: Option<Duration>) -> Result<Vec<Judgement>, ModelError> {
+        let count = self.next(time);
         let inner = &self.judge.inner;
-        let rest = &self.sequences[self.done..];
-        let count = match time {
-            Some(time) => inner.pace.count(rest.iter().map(|sequence| sequence.ids.len()), time),
-            None => rest.len(),
-        };
-        let sequences = &rest[..count];
+        let sequences = &self.sequences[self.done..self.done + count];
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
         let mut judgements = vec![None; sequences.len()];
         let batches = inner.device.pack(&lengths);
@@ -188,8 +195,40 @@ impl Pairs {
             judgements[index] = Some(Judgement { logit, tokens: lengths[index], truncated: sequences[index].truncated });
         }
         self.done += count;
+        self.tokenize(self.done + 1);
         let missing = || self.judge.failed("a logit is missing".to_owned());
         judgements.into_iter().map(|found| found.ok_or_else(missing)).collect()
+    }
+
+    /// How many pairs are next, with all of them tokenised.
+    fn next(&mut self, time: Option<Duration>) -> usize {
+        let Some(time) = time else {
+            self.tokenize(self.passages.len());
+            return self.passages.len() - self.done;
+        };
+        let judge = self.judge.clone();
+        loop {
+            let lengths = self.sequences[self.done..].iter().map(|sequence| sequence.ids.len());
+            let count = judge.inner.pace.count(lengths, time);
+            let known = self.sequences.len();
+            if self.done + count < known || known == self.passages.len() {
+                return count;
+            }
+            self.tokenize(known + AHEAD * judge.inner.device.abreast());
+        }
+    }
+
+    /// Sees to it that so many of the first pairs are tokenised, or all.
+    fn tokenize(&mut self, count: usize) {
+        let inner = &self.judge.inner;
+        let from = self.sequences.len();
+        let missing = self.passages.get(from..count.min(self.passages.len())).unwrap_or_default();
+        let pair = |passage: &String| inner.tokenizer.pair(&self.query, &inner.tokenizer.ids(passage), inner.max_tokens);
+        let more: Vec<Sequence> = match missing {
+            [one] => vec![pair(one)],
+            many => parallel::run(|| many.par_iter().map(pair).collect()),
+        };
+        self.sequences.extend(more);
     }
 }
 

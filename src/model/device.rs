@@ -198,12 +198,17 @@ impl Device {
     pub(super) fn pack(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
         match self.info.kind {
             DeviceKind::Cpu => {
-                let share = lengths.iter().sum::<usize>().div_ceil(parallel::threads());
+                let share = lengths.iter().sum::<usize>().div_ceil(self.abreast());
                 pack(lengths, share.min(256), Padding::None)
             }
             DeviceKind::Software => pack(lengths, 1024, Padding::ToLongest),
             _ => pack(lengths, 16_384, Padding::ToLongest),
         }
+    }
+
+    /// How many sequences are worked on side by side, each by a thread of the CPU; a GPU is one worker.
+    pub(super) fn abreast(&self) -> usize {
+        if self.info.kind == DeviceKind::Cpu { parallel::threads() } else { 1 }
     }
 
     /// Runs all batches, in their order of results. On the CPU several at once, each on one thread; on a GPU

@@ -5,7 +5,8 @@ use std::fmt;
 use bincode::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
-/// A model's name and a hash of what decides its outputs; two models with the same hash give the same numbers.
+/// A model's name and a hash of what decides its outputs; two models with the same hash give the same numbers, to the precision of the
+/// device that they run on.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ModelIdentity {
     name: String,
@@ -40,7 +41,7 @@ impl ModelIdentity {
         self.dimension as usize
     }
 
-    /// Whether both give the same numbers; names do not count.
+    /// Whether both give the same numbers, to the precision of their devices; names do not count.
     pub(crate) fn same_outputs(&self, other: &Self) -> bool {
         self.hash == other.hash && self.dimension == other.dimension
     }

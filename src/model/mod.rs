@@ -1,4 +1,5 @@
-//! The two models: BERT networks read from Hugging Face directories and run in Burn on a device chosen at run time.
+//! The two models: BERT networks read from Hugging Face directories, run in Burn on a GPU and by kernels of our own on the CPU, as is
+//! chosen at run time.
 //!
 //! [`Encoder`] turns text into vectors, [`CrossEncoder`] judges a query and a passage together. Both are handles that can be
 //! cloned and shared among threads. **Invariant:** nothing here opens an index or touches the network; weights come from

@@ -107,7 +107,7 @@ impl Judging {
         self.pairs.finished()
     }
 
-    /// How long the next passage alone will take, as far as that is known.
+    /// How long the next passage will take, as far as that is known.
     pub(super) fn next_takes(&self) -> Duration {
         self.pairs.next_takes()
     }

@@ -10,7 +10,8 @@ use super::judge::Judging;
 use super::response::{Note, Response, Timings};
 use crate::error::Error;
 
-/// The longest that one batch takes, by the speed measured so far, where a search may have to end or to show something.
+/// The longest that one batch of several passages a thread takes, by the pace measured so far, where a search may have to end or to
+/// show something.
 const BATCH: Duration = Duration::from_millis(30);
 
 /// Cancels searches from another thread; clones cancel the same ones.

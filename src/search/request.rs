@@ -148,8 +148,8 @@ impl<'a> Search<'a> {
 
     /// Ends judging when so much time has passed since [`Search::run`] began; without end unless set. What was judged by then is
     /// ordered by the judge's word, the rest follows as the first stage ordered it, and the response says how far judging came.
-    /// The first stage is never cut short. Judging is done in batches of at most 30 ms by the speed measured so far, and the last one
-    /// may end late.
+    /// The first stage is never cut short. Judging is done in batches of at most 30 ms by the pace measured so far, but of one passage
+    /// a thread at least; none is begun that is not expected to end in time.
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Self {
         self.deadline = Some(time);

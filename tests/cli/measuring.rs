@@ -38,7 +38,8 @@ fn bench_refuses_pairs_that_are_none() {
 fn devices_models_and_completions() {
     let shell = Shell::new();
     let devices = shell.run("devices --json").json();
-    assert!(devices["devices"].as_array().unwrap().iter().any(|device| device["name"] == "cpu"));
+    let cpu = devices["devices"].as_array().unwrap().iter().find(|device| device["name"] == "cpu").unwrap();
+    assert_eq!(cpu["precisions"], serde_json::json!(["int8", "f32"]));
     let models = shell.run("models --json").json();
     let roles: Vec<&str> = models["models"].as_array().unwrap().iter().map(|model| model["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["encoder", "cross-encoder"]);

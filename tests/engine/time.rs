@@ -3,21 +3,27 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use fossick::{CancelToken, Document, Index, Note, Response, Snapshot};
+use fossick::{CancelToken, Document, Index, Note, Response, Search, Snapshot};
 
 use crate::common::{judge, keys, words_index};
 
-const NOTES: usize = 60;
+/// Enough for several batches, whose least size is one passage a thread.
+fn count() -> usize {
+    60.max(8 * std::thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// Notes that all have words of the query; the last ones answer it.
 fn notes() -> (tempfile::TempDir, Index) {
     let (directory, index) = words_index();
     let mut writer = index.writer().unwrap();
-    for at in 0..NOTES {
+    for at in 0..count() {
         let body = match at {
-            50.. => format!("To dig a well by hand, mark a circle, dig down {at} feet and line the shaft with stones."),
+            50..60 => format!("To dig a well by hand, mark a circle, dig down {at} feet and line the shaft with stones."),
             _ => {
-                format!("Entry {at}: the hand well dig dig was discussed, and nothing was decided. {}", "Rain again. ".repeat(at))
+                format!(
+                    "Entry {at}: the hand well dig dig was discussed, and nothing was decided. {}",
+                    "Rain again. ".repeat(at % 60)
+                )
             }
         };
         writer.add(Document::new(format!("note-{at}")).set("title", format!("Note {at}")).set("body", body)).unwrap();
@@ -27,10 +33,12 @@ fn notes() -> (tempfile::TempDir, Index) {
     (directory, index)
 }
 
-const QUERY: &str = "how do I dig a well by hand";
+fn search(snapshot: &Snapshot) -> Search<'_> {
+    snapshot.search("how do I dig a well by hand").candidates(count())
+}
 
 fn first_stage(snapshot: &Snapshot) -> Response {
-    snapshot.search(QUERY).run().unwrap()
+    search(snapshot).run().unwrap()
 }
 
 fn is_whole(response: &Response) {
@@ -50,15 +58,15 @@ fn is_whole(response: &Response) {
 fn lists_get_better_in_place_and_end_in_what_run_gives() {
     let (_directory, index) = notes();
     let (snapshot, judge) = (index.snapshot().unwrap(), judge());
-    let search = snapshot.search(QUERY).rerank(NOTES, &judge);
+    let search = search(&snapshot).rerank(count(), &judge);
     let lists: Vec<Response> = search.clone().progressive().unwrap().collect::<Result<_, _>>().unwrap();
     lists.iter().for_each(is_whole);
     assert!(lists.len() >= 3, "{} lists", lists.len());
-    assert_eq!((lists[0].judged, lists[0].to_judge), (0, NOTES));
+    assert_eq!((lists[0].judged, lists[0].to_judge), (0, count()));
     assert_eq!(keys(&lists[0]), keys(&first_stage(&snapshot)));
     assert!(lists.is_sorted_by(|a, b| a.judged <= b.judged));
     let (last, all) = (lists.last().unwrap(), search.run().unwrap());
-    assert_eq!((last.judged, all.judged), (NOTES, NOTES));
+    assert_eq!((last.judged, all.judged), (count(), count()));
     assert_eq!(keys(last), keys(&all));
     for (a, b) in last.hits.iter().zip(&all.hits) {
         assert_eq!((a.score, &a.rerank, &a.passage), (b.score, &b.rerank, &b.passage));
@@ -70,12 +78,12 @@ fn lists_get_better_in_place_and_end_in_what_run_gives() {
 fn what_is_dropped_is_not_worked_on() {
     let (_directory, index) = notes();
     let (snapshot, judge, token) = (index.snapshot().unwrap(), judge(), CancelToken::new());
-    let mut lists = snapshot.search(QUERY).rerank(NOTES, &judge).cancel(&token).progressive().unwrap();
+    let mut lists = search(&snapshot).rerank(count(), &judge).cancel(&token).progressive().unwrap();
     assert_eq!(lists.next().unwrap().unwrap().judged, 0);
     assert_eq!(token.checks(), 0, "the first list waits for no judge");
     let second = lists.next().unwrap().unwrap();
     let checks = token.checks();
-    assert!(checks >= 1 && second.judged >= 1 && second.judged < NOTES);
+    assert!(checks >= 1 && second.judged >= 1 && second.judged < count());
     drop(lists);
     assert_eq!(token.checks(), checks);
 }
@@ -84,7 +92,7 @@ fn what_is_dropped_is_not_worked_on() {
 fn a_function_sees_every_list_and_can_stop_the_search() {
     let (_directory, index) = notes();
     let (snapshot, judge) = (index.snapshot().unwrap(), judge());
-    let search = snapshot.search(QUERY).rerank(NOTES, &judge);
+    let search = search(&snapshot).rerank(count(), &judge);
     let mut seen = Vec::new();
     let stopped = search.clone().run_with(|response| {
         seen.push(response.judged);
@@ -93,17 +101,17 @@ fn a_function_sees_every_list_and_can_stop_the_search() {
     let stopped = stopped.unwrap();
     is_whole(&stopped);
     assert_eq!(seen, [0, stopped.judged]);
-    assert!(stopped.judged < NOTES);
-    assert_eq!(search.run_with(|_| ControlFlow::Continue(())).unwrap().judged, NOTES);
+    assert!(stopped.judged < count());
+    assert_eq!(search.run_with(|_| ControlFlow::Continue(())).unwrap().judged, count());
 }
 
 #[test]
 fn a_cancelled_search_gives_what_it_has() {
     let (_directory, index) = notes();
     let (snapshot, judge, token) = (index.snapshot().unwrap(), judge(), CancelToken::new());
-    let search = snapshot.search(QUERY).rerank(NOTES, &judge).cancel(&token);
+    let search = search(&snapshot).rerank(count(), &judge).cancel(&token);
     let complete = search.clone().run().unwrap();
-    assert_eq!((complete.judged, complete.notes.len()), (NOTES, 0));
+    assert_eq!((complete.judged, complete.notes.len()), (count(), 0));
     assert!(token.checks() > 1, "one question a batch: {}", token.checks());
 
     let mut lists = search.clone().progressive().unwrap();
@@ -114,29 +122,29 @@ fn a_cancelled_search_gives_what_it_has() {
     is_whole(&after);
     assert_eq!(token.checks(), checks + 1, "it ends at the next question");
     assert_eq!((after.judged, keys(&after)), (before.judged, keys(&before)));
-    assert_eq!(after.notes, [Note::Cancelled { judged: before.judged, of: NOTES }]);
+    assert_eq!(after.notes, [Note::Cancelled { judged: before.judged, of: count() }]);
     assert!(lists.next().is_none());
 
     // Cancelled before it began, it is a search without a judge.
     let none = search.run().unwrap();
-    assert_eq!((none.judged, none.to_judge), (0, NOTES));
+    assert_eq!((none.judged, none.to_judge), (0, count()));
     assert_eq!(keys(&none), keys(&first_stage(&snapshot)));
-    assert_eq!(none.notes, [Note::Cancelled { judged: 0, of: NOTES }]);
+    assert_eq!(none.notes, [Note::Cancelled { judged: 0, of: count() }]);
 }
 
 #[test]
 fn a_deadline_ends_judging_and_says_how_far_it_came() {
     let (_directory, index) = notes();
     let (snapshot, judge) = (index.snapshot().unwrap(), judge());
-    let search = snapshot.search(QUERY).rerank(NOTES, &judge);
+    let search = search(&snapshot).rerank(count(), &judge);
     let at_once = search.clone().deadline(Duration::ZERO).run().unwrap();
     is_whole(&at_once);
     assert_eq!(keys(&at_once), keys(&first_stage(&snapshot)));
-    assert_eq!(at_once.notes, [Note::DeadlineReached { judged: 0, of: NOTES }]);
-    assert!(at_once.notes[0].to_string().contains("0 of 60"), "{}", at_once.notes[0]);
+    assert_eq!(at_once.notes, [Note::DeadlineReached { judged: 0, of: count() }]);
+    assert!(at_once.notes[0].to_string().contains(&format!("0 of {}", count())), "{}", at_once.notes[0]);
 
     let ample = search.clone().deadline(Duration::from_secs(600)).run().unwrap();
-    assert_eq!((ample.judged, ample.notes.len()), (NOTES, 0));
+    assert_eq!((ample.judged, ample.notes.len()), (count(), 0));
     assert_eq!(keys(&ample), keys(&search.clone().run().unwrap()));
 
     // Whatever the machine: a time in which some are judged and not all, found by halving.
@@ -145,8 +153,8 @@ fn a_deadline_ends_judging_and_says_how_far_it_came() {
         time /= 2;
         let some = search.clone().deadline(time).run().unwrap();
         is_whole(&some);
-        if some.judged > 0 && some.judged < NOTES {
-            assert_eq!(some.notes, [Note::DeadlineReached { judged: some.judged, of: NOTES }]);
+        if some.judged > 0 && some.judged < count() {
+            assert_eq!(some.notes, [Note::DeadlineReached { judged: some.judged, of: count() }]);
             // What was judged is what the first stage put first.
             let mut judged: Vec<usize> =
                 some.hits.iter().filter(|hit| hit.rerank.is_some()).map(|hit| hit.first_stage().unwrap().rank).collect();

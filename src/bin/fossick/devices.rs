@@ -21,6 +21,7 @@ pub fn run(arguments: Arguments) -> Outcome {
     let list = Device::list();
     let automatic = Device::automatic()?;
     let chosen = |info: &DeviceInfo| info == automatic.info();
+    let precisions = |info: &DeviceInfo| info.precisions().iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let device = |info: &DeviceInfo| {
@@ -28,6 +29,7 @@ pub fn run(arguments: Arguments) -> Outcome {
                 "name": info.name,
                 "kind": info.kind.to_string(),
                 "api": info.api,
+                "precisions": precisions(info),
                 "software": info.kind == DeviceKind::Software,
                 "automatic": chosen(info),
             })
@@ -37,7 +39,8 @@ pub fn run(arguments: Arguments) -> Outcome {
     }
     for info in &list {
         let mark = if chosen(info) { "*" } else { " " };
-        writeln!(out, "{mark} {:<40} {:<12} {}", info.name, info.kind.to_string(), info.api)?;
+        let (kind, precisions) = (info.kind.to_string(), precisions(info).join(", "));
+        writeln!(out, "{mark} {:<40} {kind:<12} {:<7} {precisions}", info.name, info.api)?;
     }
     writeln!(out, "\n* is chosen by itself; --device NAME or FOSSICK_DEVICE=NAME takes another. A software adapter never is.")?;
     if let Some(reason) = automatic.fallback() {
