@@ -53,7 +53,7 @@ impl Network {
         };
         let used = |sequence: &&Sequence| if wanted == Positions::First { 1 } else { sequence.ids.len() };
         let stride = |sequence: &&Sequence| rows_of_each.unwrap_or_else(|| used(sequence));
-        let hidden = values.len() / batch.iter().map(|sequence| stride(&sequence)).sum::<usize>().max(1);
+        let hidden = values.len() / batch.iter().map(stride).sum::<usize>().max(1);
         let mut start = 0;
         let span = |sequence: &&Sequence| {
             let span = start * hidden..(start + used(sequence)) * hidden;

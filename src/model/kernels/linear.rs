@@ -78,6 +78,7 @@ mod tests {
     /// Not a test: why products are our own. `RAYON_NUM_THREADS=1 cargo test --lib products -- --ignored --nocapture`
     #[test]
     #[ignore = "a measurement, which no machine can fail"]
+    #[allow(clippy::print_stdout)]
     fn products_beside_those_of_a_library() {
         const ROWS: usize = 220;
         println!("{ROWS} rows, Gop/s on one thread; in 8 bits fossick's include quantising and scaling, the library's do not");

@@ -20,7 +20,7 @@ const NORMAL: [f32; 13] = [
     0.141_363_79,
     -0.070_296_28,
     0.051_520_523,
-    -0.040_442_608,
+    -0.040_442_61,
     0.031_442_17,
     -0.023_268_651,
     0.016_402_18,
@@ -92,7 +92,7 @@ impl<I: Isa> Constants<I> {
     pub(super) fn gelu_tanh(&self, isa: I, x: I::F32) -> I::F32 {
         let f = isa.f32();
         let cubic = f.mul_add(f.mul(f.mul(x, x), x), f.splat(0.044_715), x);
-        let z = f.mul(cubic, f.splat(1.595_769_1));
+        let z = f.mul(cubic, f.splat(1.595_769));
         // σ(z) from e^-|z|, which cannot overflow: 1 / (1 + e) for z ≥ 0, and e / (1 + e) below.
         let e = self.exp2(isa, f.mul(f.neg(f.abs(z)), f.splat(std::f32::consts::LOG2_E)));
         let top = f.select(self.one, e, f.ge(z, f.zero()));
