@@ -70,12 +70,11 @@ class Model:
         return np.stack(out)
 
 
-def rate(work, amount, seconds):
-    """Items a second over at least so long."""
+def rate(work, seconds):
+    """Items a second over at least so long; `work` returns how many it did."""
     begun, done = time.perf_counter(), 0
     while time.perf_counter() - begun < seconds:
-        work()
-        done += amount
+        done += work()
     return done / (time.perf_counter() - begun)
 
 
@@ -87,7 +86,7 @@ def fastest(onnx, name, forms, calls, seconds, models, threads):
         for batch in BATCHES:
             model.batch, model.form = batch, form
             model.run(calls[0][: batch * 2])
-            found = rate(lambda: model.run(calls[0]), len(calls[0]), seconds)
+            found = rate(lambda: len(model.run(calls[0])), seconds)
             if found > best_rate:
                 best, best_rate = (model, form, batch), found
     model, form, batch = best
@@ -251,7 +250,7 @@ def main():
             trial = min(arguments.seconds / 3, 3)
             model, how = fastest(arguments.onnx, name, FORMS[precision], calls, trial, arguments.models, threads)
             turn = iter(range(10**9))
-            theirs = lambda: rate(lambda: model.run(calls[next(turn) % len(calls)]), len(calls[0]), arguments.seconds)
+            theirs = lambda: rate(lambda: len(model.run(calls[next(turn) % len(calls)])), arguments.seconds)
             ours = lambda: fossick.rate(kind, pairs_path, precision, arguments.seconds)
             found = alternate(arguments.rounds, ours, theirs)
             results[f"{kind}_{precision}"] = {"fossick": found[0], "onnxruntime": found[1], "onnxruntime_as": how}

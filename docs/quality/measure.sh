@@ -8,7 +8,8 @@ shift
 [ -d "$data" ] || { echo "skipped: $data is not there"; exit 0; }
 wanted=("${@:-all}")
 work=${FOSSICK_QUALITY_WORK:-$(mktemp -d)}
-cargo build --locked --bin fossick
+# With an example, so that the features are those of the tests and nothing is compiled twice.
+cargo build --locked --bin fossick --example second_process
 fossick=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/fossick
 
 is_wanted() { [[ " ${wanted[*]} " == *" $1 "* || ${wanted[0]} == all ]]; }

@@ -110,21 +110,20 @@ impl CrossEncoder {
     /// [`ModelError::QueryTooLong`] when fewer than 32 tokens are left for a passage; [`ModelError::Compute`] and
     /// [`ModelError::NotFinite`].
     pub fn judge<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Judgement>, ModelError> {
-        self.pairs(query, passages)?.judge(None)
+        self.pairs(query, passages.iter().map(|passage| passage.as_ref().to_owned()).collect())?.judge(None)
     }
 
     /// Reads pairs that are to be judged, the ones that matter most first.
     ///
     /// # Errors
     /// [`ModelError::QueryTooLong`].
-    pub(crate) fn pairs<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Pairs, ModelError> {
+    pub(crate) fn pairs(&self, query: &str, passages: Vec<String>) -> Result<Pairs, ModelError> {
         let inner = &self.inner;
         let query = inner.tokenizer.ids(query);
         let most = inner.max_tokens.saturating_sub(3 + LEAST_ROOM);
         if query.len() > most {
             return Err(ModelError::QueryTooLong { tokens: query.len(), limit: inner.max_tokens, most });
         }
-        let passages = passages.iter().map(|passage| passage.as_ref().to_owned()).collect();
         let mut pairs = Pairs { judge: self.clone(), query, passages, sequences: Vec::new(), done: 0 };
         pairs.tokenize(1);
         Ok(pairs)

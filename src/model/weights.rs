@@ -83,18 +83,16 @@ impl Weights {
     /// # Errors
     /// As for [`Weights::head`].
     pub(super) fn eight_bits(&self, name: &str, shape: [usize; 2]) -> Result<(Vec<i8>, Vec<f32>), ModelError> {
-        // Brings all checks with it.
-        let floats = self.network(name, &shape)?;
         let full = format!("{}{name}", self.prefix);
-        let (dtype, _, bytes) = self.tensor(&full)?;
-        let zero = format!("{full}_zero_point");
-        let symmetric = !self.has(&zero) || self.tensor(&zero)?.2.iter().all(|&byte| byte == 0);
-        if dtype == Dtype::I8 && symmetric {
-            let (dtype, _, scale) = self.tensor(&format!("{full}_scale"))?;
-            let scale = self.floats(&format!("{full}_scale"), dtype, scale)?;
-            let scale = if scale.len() == shape[0] { scale } else { vec![scale[0]; shape[0]] };
-            return Ok((bytes.iter().map(|&byte| byte as i8).collect(), scale));
+        let (dtype, found, bytes) = self.tensor(&full)?;
+        if dtype == Dtype::I8 && found == shape {
+            let (scale, zero) = self.scales(&full, &shape)?;
+            // 128 of it must be a number as well.
+            if zero.iter().all(|&zero| zero == 0) && scale.iter().all(|scale| (scale * 128.0).is_finite()) {
+                return Ok((bytes.iter().map(|&byte| byte as i8).collect(), scale));
+            }
         }
+        let floats = self.head(&full, &shape)?;
         let greatest = |row: &[f32]| row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         let scale: Vec<f32> = floats.chunks_exact(shape[1]).map(|row| greatest(row) / 127.0).collect();
         let round = |(row, &scale): (&[f32], &f32)| -> Vec<i8> {
@@ -125,37 +123,52 @@ impl Weights {
     }
 
     fn dequantize(&self, name: &str, shape: &[usize], bytes: &[u8]) -> Result<Vec<f32>, ModelError> {
-        let rows = shape.first().copied().unwrap_or(1);
-        let columns = bytes.len().checked_div(rows).unwrap_or(0);
-        let per_row = |part: &str, found: &[usize]| match found {
-            [] | [1] => Ok(false),
-            [n] | [n, 1] if *n == rows => Ok(rows > 1),
-            _ => Err(self.fact(format!(
-                "tensor {name}_{part} has the shape {found:?}; expected [1] or [{rows}, 1], as {name} is {shape:?}"
-            ))),
-        };
-        let (dtype, scale_shape, scale) = self.tensor(&format!("{name}_scale"))?;
-        let scale_by_row = per_row("scale", scale_shape)?;
-        let scale = self.floats(&format!("{name}_scale"), dtype, scale)?;
-        let zero_name = format!("{name}_zero_point");
-        let (zero_by_row, zero) = match self.has(&zero_name) {
-            false => (false, vec![0_i8]),
-            true => match self.tensor(&zero_name)? {
-                (Dtype::I8, found, zero) => (per_row("zero_point", found)?, zero.iter().map(|&byte| byte as i8).collect()),
-                (other, _, _) => return Err(self.fact(format!("tensor {zero_name} is of type {other:?}; expected I8"))),
-            },
-        };
+        let (scale, zero) = self.scales(name, shape)?;
+        let columns = bytes.len().checked_div(scale.len()).unwrap_or(0);
         let mut values = Vec::with_capacity(bytes.len());
-        for (row, quantized) in bytes.chunks_exact(columns.max(1)).enumerate() {
-            let scale = scale[if scale_by_row { row } else { 0 }];
-            let zero = f32::from(zero[if zero_by_row { row } else { 0 }]);
-            values.extend(quantized.iter().map(|&q| (f32::from(q as i8) - zero) * scale));
+        for ((quantized, scale), zero) in bytes.chunks_exact(columns.max(1)).zip(scale).zip(zero) {
+            values.extend(quantized.iter().map(|&q| (f32::from(q as i8) - f32::from(zero)) * scale));
         }
         Ok(values)
     }
 
+    /// The scale and the zero point of each row of an 8-bit tensor.
+    fn scales(&self, name: &str, shape: &[usize]) -> Result<(Vec<f32>, Vec<i8>), ModelError> {
+        let rows = shape.first().copied().unwrap_or(1);
+        let check = |part: &str, found: &[usize]| match found {
+            [] | [1] => Ok(()),
+            [n] | [n, 1] if *n == rows => Ok(()),
+            _ => Err(self.fact(format!(
+                "tensor {name}_{part} has the shape {found:?}; expected [1] or [{rows}, 1], as {name} is {shape:?}"
+            ))),
+        };
+        let (dtype, found, scale) = self.tensor(&format!("{name}_scale"))?;
+        check("scale", found)?;
+        let scale = self.floats(&format!("{name}_scale"), dtype, scale)?;
+        let zero_name = format!("{name}_zero_point");
+        let zero = match self.has(&zero_name) {
+            false => vec![0_i8],
+            true => match self.tensor(&zero_name)? {
+                (Dtype::I8, found, zero) => {
+                    check("zero_point", found)?;
+                    zero.iter().map(|&byte| byte as i8).collect()
+                }
+                (other, _, _) => return Err(self.fact(format!("tensor {zero_name} is of type {other:?}; expected I8"))),
+            },
+        };
+        Ok((per_row(scale, rows), per_row(zero, rows)))
+    }
+
     fn fact(&self, fact: String) -> ModelError {
         ModelError::content(&self.path, fact)
+    }
+}
+
+/// One value for each row, where there may be one for all.
+fn per_row<T: Copy>(values: Vec<T>, rows: usize) -> Vec<T> {
+    match values.as_slice() {
+        [one] => vec![*one; rows],
+        _ => values,
     }
 }
 

@@ -43,8 +43,6 @@ pub(super) struct Judging {
     /// The candidate, and the place among its chosen passages, of each pair.
     owners: Vec<(usize, usize)>,
     chosen: Vec<Vec<StoredPassage>>,
-    /// Candidates that have a passage to be judged.
-    pub(super) wanted: usize,
     /// One for each candidate, in their order.
     pub(super) verdicts: Vec<Verdict>,
     document_logit: DocumentLogit,
@@ -79,7 +77,7 @@ impl Judging {
             let filled = passages.iter().enumerate().filter(|(_, passage)| !passage.text.trim().is_empty());
             owners.extend(filled.map(|(at, _)| (candidate, at)));
         }
-        let wanted = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
+        let to_judge = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
         owners.sort_by_key(|&(candidate, at)| (at, candidate));
         let input = |&(candidate, at): &(usize, usize)| {
             let passage: &StoredPassage = &chosen[candidate][at];
@@ -88,7 +86,7 @@ impl Judging {
             let heading = if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) };
             with_heading(heading, &passage.text)
         };
-        let pairs = match judge.pairs(text, &owners.iter().map(input).collect::<Vec<_>>()) {
+        let pairs = match judge.pairs(text, owners.iter().map(input).collect()) {
             Ok(pairs) => pairs,
             Err(ModelError::QueryTooLong { tokens, most, .. }) => {
                 response.notes.push(Note::NotJudged { tokens, most });
@@ -96,11 +94,11 @@ impl Judging {
             }
             Err(error) => return Err(error.into()),
         };
-        response.to_judge = wanted;
+        response.to_judge = to_judge;
         response.timings.judge += begun.elapsed();
         let verdicts = vec![Verdict::default(); numbers.len()];
         let document_logit = search.document_logit;
-        Ok(Some(Self { pairs, owners, chosen, wanted, verdicts, document_logit, judged: 0, truncated: 0 }))
+        Ok(Some(Self { pairs, owners, chosen, verdicts, document_logit, judged: 0, truncated: 0 }))
     }
 
     pub(super) fn finished(&self) -> bool {

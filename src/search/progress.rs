@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::Search;
 use super::first_stage::FirstStage;
-use super::judge::Judging;
-use super::response::{Note, Response, Timings};
+use super::judge::{Judging, Verdict};
+use super::response::{Note, Response};
 use crate::error::Error;
 
 /// The longest that one batch of several passages a thread takes, by the pace measured so far, where a search may have to end or to
@@ -79,18 +79,7 @@ impl<'a> Running<'a> {
     pub(super) fn start(search: Search<'a>) -> Result<Self, Error> {
         let begun = Instant::now();
         let mode = search.checked_mode()?;
-        let mut response = Response {
-            query: search.query.clone(),
-            mode,
-            device: None,
-            generation: search.snapshot.generation(),
-            timings: Timings::default(),
-            candidates: 0,
-            to_judge: 0,
-            judged: 0,
-            notes: Vec::new(),
-            hits: Vec::new(),
-        };
+        let mut response = Response::new(&search.query, mode, search.snapshot.generation());
         // Control characters are neither words nor tokens; as spaces they also separate what they stood between.
         let text = search.query.replace(char::is_control, " ").trim().to_owned();
         let (mut stage, mut judging) = (None, None);
@@ -104,10 +93,11 @@ impl<'a> Running<'a> {
 
     /// Judges a batch, or everything where nothing can end the search before; false when there was nothing left to do.
     pub(super) fn step(&mut self) -> Result<bool, Error> {
-        let Some(judging) = self.judging.as_mut().filter(|judging| !judging.finished() && self.ended.is_none()) else {
+        if self.finished() {
             return Ok(false);
-        };
-        let (judged, of) = (judging.judged(), judging.wanted);
+        }
+        let Some(judging) = &mut self.judging else { return Ok(false) };
+        let (judged, of) = (judging.judged(), self.response.to_judge);
         if self.search.cancel.as_ref().is_some_and(CancelToken::check) {
             self.ended = Some(Note::Cancelled { judged, of });
             return Ok(false);
@@ -123,19 +113,25 @@ impl<'a> Running<'a> {
         Ok(true)
     }
 
-    /// The positions that are shown as things stand.
+    /// Whether nothing is left to be judged, or judging was ended.
+    fn finished(&self) -> bool {
+        self.ended.is_some() || self.judging.as_ref().is_none_or(Judging::finished)
+    }
+
+    fn verdicts(&self) -> &[Verdict] {
+        self.judging.as_ref().map_or(&[], |judging| &judging.verdicts)
+    }
+
+    /// The positions that are shown as things stand, with their scores.
     fn shown(&self) -> Vec<(usize, f32)> {
-        let verdicts = self.judging.as_ref().map_or(&[][..], |judging| &judging.verdicts);
-        self.stage.as_ref().map_or_else(Vec::new, |stage| self.search.shown(stage, verdicts))
+        self.stage.as_ref().map_or_else(Vec::new, |stage| self.search.shown(stage, self.verdicts()))
     }
 
     /// The answer as things stand.
-    pub(super) fn response(&mut self) -> Result<Response, Error> {
+    pub(super) fn response(&self) -> Result<Response, Error> {
         let mut response = self.response.clone();
         if let Some(stage) = &self.stage {
-            let verdicts = self.judging.as_ref().map_or(&[][..], |judging| &judging.verdicts);
-            let shown = self.search.shown(stage, verdicts);
-            response.hits = self.search.hits(&self.text, stage, verdicts, &shown, &mut response.timings)?;
+            response.hits = self.search.hits(&self.text, stage, self.verdicts(), &self.shown(), &mut response.timings)?;
         }
         if let Some(judging) = &self.judging {
             response.judged = judging.judged();
@@ -161,33 +157,19 @@ impl<'a> Progressive<'a> {
         Self { running: Running { batches: true, ..running }, last: None, done: false }
     }
 
-    /// The answer as things stand, for whoever wants it without another batch.
-    ///
-    /// # Errors
-    /// [`crate::StorageError`] from the disk.
-    pub fn into_response(mut self) -> Result<Response, Error> {
+    /// The next list; [`Progressive::done`] says whether it is the last.
+    pub(super) fn advance(&mut self) -> Result<Response, Error> {
+        let positions = |running: &Running<'_>| running.shown().into_iter().map(|(position, _)| position).collect::<Vec<_>>();
+        if let Some(last) = &self.last {
+            while self.running.step()? && positions(&self.running) == *last {}
+        }
+        self.done = self.running.finished();
+        self.last = Some(positions(&self.running));
         self.running.response()
     }
 
-    fn advance(&mut self) -> Result<Option<Response>, Error> {
-        if self.done {
-            return Ok(None);
-        }
-        let positions = |running: &Running<'_>| running.shown().into_iter().map(|(position, _)| position).collect::<Vec<_>>();
-        if let Some(last) = &self.last {
-            while self.running.step()? {
-                if positions(&self.running) != *last {
-                    break;
-                }
-            }
-            let judging = self.running.judging.as_ref();
-            self.done = self.running.ended.is_some() || judging.is_none_or(Judging::finished);
-        } else {
-            // Nothing to judge makes the first list the final one.
-            self.done = self.running.judging.as_ref().is_none_or(Judging::finished);
-        }
-        self.last = Some(positions(&self.running));
-        self.running.response().map(Some)
+    pub(super) fn done(&self) -> bool {
+        self.done
     }
 }
 
@@ -195,10 +177,13 @@ impl Iterator for Progressive<'_> {
     type Item = Result<Response, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let advanced = self.advance();
+        if self.done {
+            return None;
+        }
+        let list = self.advance();
         // An error is the end.
-        self.done |= advanced.is_err();
-        advanced.transpose()
+        self.done |= list.is_err();
+        Some(list)
     }
 }
 
@@ -206,7 +191,8 @@ impl std::iter::FusedIterator for Progressive<'_> {}
 
 impl std::fmt::Debug for Progressive<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (judged, of) = self.running.judging.as_ref().map_or((0, 0), |judging| (judging.judged(), judging.wanted));
+        let judged = self.running.judging.as_ref().map_or(0, Judging::judged);
+        let of = self.running.response.to_judge;
         write!(f, "Progressive({:?}, {judged} of {of} judged)", self.running.search)
     }
 }

@@ -232,18 +232,11 @@ impl<'a> Search<'a> {
     /// As [`Search::run`].
     pub fn run_with(self, mut show: impl FnMut(&Response) -> ControlFlow<()>) -> Result<Response, Error> {
         let mut lists = self.progressive()?;
-        let mut last = None;
-        for response in &mut lists {
-            let response = response?;
-            let go_on = show(&response).is_continue();
-            last = Some(response);
-            if !go_on {
-                break;
+        loop {
+            let response = lists.advance()?;
+            if show(&response).is_break() || lists.done() {
+                return Ok(response);
             }
-        }
-        match last {
-            Some(response) => Ok(response),
-            None => lists.into_response(),
         }
     }
 

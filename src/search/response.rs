@@ -215,6 +215,22 @@ impl Hit {
 }
 
 impl Response {
+    /// An answer without hits yet.
+    pub(super) fn new(query: &str, mode: Mode, generation: u64) -> Self {
+        Self {
+            query: query.to_owned(),
+            mode,
+            device: None,
+            generation,
+            timings: Timings::default(),
+            candidates: 0,
+            to_judge: 0,
+            judged: 0,
+            notes: Vec::new(),
+            hits: Vec::new(),
+        }
+    }
+
     /// The response as one JSON object, the same that the command line prints:
     ///
     /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "notes": [..], "hits": [{"key",
@@ -239,18 +255,7 @@ mod tests {
 
     #[test]
     fn a_response_says_that_the_cpu_stood_in_for_a_gpu() {
-        let mut response = Response {
-            query: String::new(),
-            mode: Mode::Hybrid,
-            device: None,
-            generation: 0,
-            timings: Timings::default(),
-            candidates: 0,
-            to_judge: 0,
-            judged: 0,
-            notes: Vec::new(),
-            hits: Vec::new(),
-        };
+        let mut response = Response::new("", Mode::Hybrid, 0);
         response.used(&Device::in_place_of("Radeon", "no memory"), "the judge");
         assert_eq!(response.device.as_deref(), Some("cpu"));
         assert!(

@@ -3,8 +3,10 @@
 //! The activations are read where they lie; rten-gemm copies them into an order of its own at each call. `super::linear` has a
 //! comparison of the two.
 
+use std::ops::Range;
+
 use rten_simd::ops::{BitOps, NumOps};
-use rten_simd::{Isa, SimdOp};
+use rten_simd::{Isa, Simd, SimdOp};
 
 /// Columns of a panel.
 const PANEL: usize = 48;
@@ -58,39 +60,31 @@ impl SimdOp for Tiles<'_> {
 
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
+        let Self { layer, x, out } = self;
+        let (inputs, outputs) = (layer.inputs, layer.outputs());
         // 24 sums in 32 registers, or 12 in 16.
-        match isa.f32().len() {
-            16 => rows::<I, 8>(isa, self),
-            _ if cfg!(target_arch = "aarch64") => rows::<I, 8>(isa, self),
-            _ => rows::<I, 4>(isa, self),
-        }
-    }
-}
-
-/// All rows, `MOST` at a time, by one panel after the other.
-#[inline(always)]
-fn rows<I: Isa, const MOST: usize>(isa: I, Tiles { layer, x, out }: Tiles<'_>) {
-    let (inputs, outputs) = (layer.inputs, layer.outputs());
-    for (index, panel) in layer.panels.chunks_exact(inputs).enumerate() {
-        let first = index * PANEL;
-        let columns = first..outputs.min(first + PANEL);
-        let bias = &layer.bias[columns.clone()];
-        for (x, out) in x.chunks(MOST * inputs).zip(out.chunks_mut(MOST * outputs)) {
-            if x.len() == MOST * inputs {
-                tile::<I, MOST>(isa, x, panel, bias, columns.clone(), outputs, out);
-                continue;
-            }
-            // What is left at the end.
-            for (x, out) in x.chunks(MOST / 2 * inputs).zip(out.chunks_mut(MOST / 2 * outputs)) {
-                match (x.len() == MOST / 2 * inputs, MOST / 2) {
-                    (true, 4) => tile::<I, 4>(isa, x, panel, bias, columns.clone(), outputs, out),
-                    (true, 2) => tile::<I, 2>(isa, x, panel, bias, columns.clone(), outputs, out),
-                    _ => {
-                        for (x, out) in x.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
-                            tile::<I, 1>(isa, x, panel, bias, columns.clone(), outputs, out);
-                        }
-                    }
+        let eight = isa.f32().len() == 16 || cfg!(target_arch = "aarch64");
+        for (index, panel) in layer.panels.chunks_exact(inputs).enumerate() {
+            let first = index * PANEL;
+            let columns = first..outputs.min(first + PANEL);
+            let (mut x, mut out) = (x, &mut *out);
+            while !x.is_empty() {
+                // Rows of numbers that the compiler knows.
+                let take = match x.len() / inputs {
+                    8.. if eight => 8,
+                    4.. => 4,
+                    2.. => 2,
+                    _ => 1,
+                };
+                let (rows, rest) = x.split_at(take * inputs);
+                let (to, rest_of_out) = out.split_at_mut(take * outputs);
+                match take {
+                    8 => tile::<I, 8>(isa, layer, rows, panel, columns.clone(), to),
+                    4 => tile::<I, 4>(isa, layer, rows, panel, columns.clone(), to),
+                    2 => tile::<I, 2>(isa, layer, rows, panel, columns.clone(), to),
+                    _ => tile::<I, 1>(isa, layer, rows, panel, columns.clone(), to),
                 }
+                (x, out) = (rest, rest_of_out);
             }
         }
     }
@@ -98,27 +92,20 @@ fn rows<I: Isa, const MOST: usize>(isa: I, Tiles { layer, x, out }: Tiles<'_>) {
 
 /// `R` rows by one panel, three registers of columns at a time.
 #[inline(always)]
-fn tile<I: Isa, const R: usize>(
-    isa: I,
-    x: &[f32],
-    panel: &[Step],
-    bias: &[f32],
-    columns: std::ops::Range<usize>,
-    outputs: usize,
-    out: &mut [f32],
-) {
+fn tile<I: Isa, const R: usize>(isa: I, layer: &Linear32, x: &[f32], panel: &[Step], columns: Range<usize>, out: &mut [f32]) {
     let f = isa.f32();
     let lanes = f.len();
+    let bias = &layer.bias[columns.clone()];
     let mut rows: [&[f32]; R] = [&[]; R];
     for (row, x) in rows.iter_mut().zip(x.chunks_exact(panel.len())) {
         *row = x;
     }
+    // Cut to one length, so that the bounds are checked once.
+    for row in &mut rows {
+        *row = &row[..panel.len()];
+    }
     for block in (0..PANEL).step_by(3 * lanes) {
         let mut sums = [[f.zero(); 3]; R];
-        for row in &mut rows {
-            // Cut to one length, so that the bounds are checked once.
-            *row = &row[..panel.len()];
-        }
         for (at, step) in panel.iter().enumerate() {
             let step = &step[block..][..3 * lanes];
             let weights = [f.load(&step[..lanes]), f.load(&step[lanes..2 * lanes]), f.load(&step[2 * lanes..])];
@@ -129,7 +116,7 @@ fn tile<I: Isa, const R: usize>(
                 }
             }
         }
-        for (sums, out) in sums.iter().zip(out.chunks_mut(outputs)) {
+        for (sums, out) in sums.iter().zip(out.chunks_mut(layer.outputs())) {
             let out = &mut out[columns.clone()];
             for (register, sum) in sums.iter().enumerate() {
                 let from = block + register * lanes;
@@ -137,7 +124,7 @@ fn tile<I: Isa, const R: usize>(
                     (Some(out), Some(bias)) => f.store(f.add(*sum, f.load(bias)), out),
                     _ => {
                         let rest = out.iter_mut().zip(bias).skip(from);
-                        rest.zip(rten_simd::Simd::to_array(*sum)).for_each(|((out, bias), sum)| *out = sum + bias);
+                        rest.zip(sum.to_array()).for_each(|((out, bias), sum)| *out = sum + bias);
                     }
                 }
             }

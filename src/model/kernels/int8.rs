@@ -99,7 +99,6 @@ impl Quantized {
 /// A dense layer in 8 bits.
 pub(in crate::model) struct Linear8 {
     weights: Weights,
-    kernel: Kernel,
     levels: u8,
     scale: Vec<f32>,
     /// scale · Σ v, for each output.
@@ -112,24 +111,25 @@ pub(in crate::model) struct Linear8 {
 enum Weights {
     /// Panel after panel; each has one step for four inputs. Outputs and inputs that fill up are zero.
     #[cfg(target_arch = "x86_64")]
-    Panels(Vec<Step>),
+    Panels(Vec<Step>, Instructions),
     Packed(PackedBMatrix<i8>),
 }
 
 impl Linear8 {
+    /// The most inputs whose sums, of products of 255 and 128, fit into 32 bits.
+    pub(super) const MOST_INPUTS: usize = i32::MAX as usize / (255 * 128);
+
     /// `weights` are [outputs, inputs]; `scale` and `bias` are [outputs].
     pub(super) fn new(weights: &[i8], scale: Vec<f32>, bias: Vec<f32>, inputs: usize) -> Self {
         Self::with_kernel(Kernel::best(), weights, scale, bias, inputs)
     }
 
     fn with_kernel(kernel: Kernel, weights: &[i8], scale: Vec<f32>, bias: Vec<f32>, inputs: usize) -> Self {
-        // Σ 255 · 128 over so many inputs stays below 2^31.
-        assert!(inputs <= 1 << 16, "config.json's sizes were checked when it was read");
         let sum = |(row, scale): (&[i8], &f32)| scale * row.iter().map(|&v| i32::from(v)).sum::<i32>() as f32;
         let sums = weights.chunks_exact(inputs).zip(&scale).map(sum).collect();
         let packed = match kernel {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Tiles(_) => Weights::Panels(panels(weights, inputs)),
+            Kernel::Tiles(instructions) => Weights::Panels(panels(weights, inputs), instructions),
             Kernel::Library => {
                 let by_input: Matrix<'_, i8> = NdTensorView::from_data([bias.len(), inputs], weights);
                 let mut filled = NdTensor::<i8, 2>::zeros([inputs.next_multiple_of(4), bias.len()]);
@@ -137,7 +137,7 @@ impl Linear8 {
                 Weights::Packed(GemmExecutor::<u8, i8, i32>::new().prepack_b(filled.view()))
             }
         };
-        Self { weights: packed, kernel, levels: kernel.levels(), scale, sums, bias, inputs }
+        Self { weights: packed, levels: kernel.levels(), scale, sums, bias, inputs }
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -151,12 +151,12 @@ impl Linear8 {
 
     /// [rows, inputs] to [rows, outputs].
     pub(super) fn forward(&self, x: &Quantized, out: &mut [f32]) {
-        match (&self.weights, self.kernel) {
+        match &self.weights {
             #[cfg(target_arch = "x86_64")]
-            (Weights::Panels(panels), Kernel::Tiles(instructions)) => {
-                Tiles { layer: self, panels, instructions, x, out }.dispatch()
+            Weights::Panels(panels, instructions) => {
+                Tiles { layer: self, panels, instructions: *instructions, x, out }.dispatch()
             }
-            (Weights::Packed(packed), _) => {
+            Weights::Packed(packed) => {
                 let a: Matrix<'_, u8> = NdTensorView::from_data([x.ranges.len(), x.stride], x.bytes.as_slice());
                 let mut sums = vec![0_i32; out.len()];
                 let gemm = GemmExecutor::<u8, i8, i32>::new();
@@ -164,8 +164,6 @@ impl Linear8 {
                 debug_assert!(done.is_ok(), "the shapes were checked when the weights were read");
                 Whole { layer: self, sums: &sums, x, out }.dispatch();
             }
-            #[cfg(target_arch = "x86_64")]
-            (Weights::Panels(_), Kernel::Library) => unreachable!("panels are made for tiles alone"),
         }
     }
 

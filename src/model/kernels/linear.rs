@@ -7,7 +7,7 @@ use super::int8::{Linear8, Quantized};
 pub(in crate::model) enum LinearWeight {
     /// To be multiplied in f32.
     Exact(Vec<f32>),
-    /// To be multiplied in 8 bits: a weight is its number times its output's scale.
+    /// To be multiplied in 8 bits, unless there are too many inputs for it: a weight is its number times its output's scale.
     Eight { values: Vec<i8>, scale: Vec<f32> },
 }
 
@@ -24,7 +24,14 @@ impl Linear {
     pub(in crate::model) fn new(weight: LinearWeight, bias: Vec<f32>, inputs: usize) -> Self {
         match weight {
             LinearWeight::Exact(values) => Self::Exact(Linear32::new(&values, bias, inputs)),
-            LinearWeight::Eight { values, scale } => Self::Eight(Box::new(Linear8::new(&values, scale, bias, inputs))),
+            LinearWeight::Eight { values, scale } if inputs <= Linear8::MOST_INPUTS => {
+                Self::Eight(Box::new(Linear8::new(&values, scale, bias, inputs)))
+            }
+            LinearWeight::Eight { values, scale } => {
+                let row = |(row, scale): (&[i8], &f32)| row.iter().map(|&v| f32::from(v) * scale).collect::<Vec<f32>>();
+                let exact: Vec<f32> = values.chunks_exact(inputs).zip(&scale).flat_map(row).collect();
+                Self::Exact(Linear32::new(&exact, bias, inputs))
+            }
         }
     }
 
@@ -73,6 +80,16 @@ mod tests {
             best = best.min(begun.elapsed());
         }
         operations as f64 / best.as_secs_f64() / 1e9
+    }
+
+    #[test]
+    fn a_layer_too_deep_for_8_bits_is_multiplied_in_f32() {
+        let inputs = Linear8::MOST_INPUTS + 1;
+        let layer = Linear::new(LinearWeight::Eight { values: vec![-128; inputs], scale: vec![0.5] }, vec![1.0], inputs);
+        assert!(matches!(layer, Linear::Exact(_)));
+        let mut out = Vec::new();
+        layer.forward(&vec![1.0; inputs], &mut Quantized::default(), &mut out);
+        assert!((out[0] / (1.0 - 64.0 * inputs as f32) - 1.0).abs() < 1e-5, "{out:?}");
     }
 
     /// Not a test: why products are our own. `RAYON_NUM_THREADS=1 cargo test --lib products -- --ignored --nocapture`
