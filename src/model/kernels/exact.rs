@@ -61,17 +61,32 @@ impl SimdOp for Tiles<'_> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let Self { layer, x, out } = self;
-        let (inputs, outputs) = (layer.inputs, layer.outputs());
-        // 24 sums in 32 registers, or 12 in 16.
-        let eight = isa.f32().len() == 16 || cfg!(target_arch = "aarch64");
-        for (index, panel) in layer.panels.chunks_exact(inputs).enumerate() {
-            let first = index * PANEL;
-            let columns = first..outputs.min(first + PANEL);
+        // 8 rows by 3 registers are 24 sums in 32 registers; 6 by 2 are 12 in 16, and 4 by 3 would be spilled.
+        let many = isa.f32().len() == 16 || cfg!(target_arch = "aarch64");
+        match many {
+            true => blocks::<I, 8, 3>(isa, layer, x, out),
+            false => blocks::<I, 6, 2>(isa, layer, x, out),
+        }
+    }
+}
+
+/// All rows, at most `R` together, by `C` registers of columns after the other, whose weights stay in the first cache meanwhile.
+#[inline(always)]
+fn blocks<I: Isa, const R: usize, const C: usize>(isa: I, layer: &Linear32, x: &[f32], out: &mut [f32]) {
+    let (inputs, outputs) = (layer.inputs, layer.outputs());
+    let width = C * isa.f32().len();
+    for (index, panel) in layer.panels.chunks_exact(inputs).enumerate() {
+        for within in (0..PANEL).step_by(width) {
+            let first = index * PANEL + within;
+            if first >= outputs {
+                break;
+            }
+            let block = Block { layer, panel, within, columns: first..outputs.min(first + width) };
             let (mut x, mut out) = (x, &mut *out);
             while !x.is_empty() {
                 // Rows of numbers that the compiler knows.
                 let take = match x.len() / inputs {
-                    8.. if eight => 8,
+                    rows if rows >= R => R,
                     4.. => 4,
                     2.. => 2,
                     _ => 1,
@@ -79,10 +94,10 @@ impl SimdOp for Tiles<'_> {
                 let (rows, rest) = x.split_at(take * inputs);
                 let (to, rest_of_out) = out.split_at_mut(take * outputs);
                 match take {
-                    8 => tile::<I, 8>(isa, layer, rows, panel, columns.clone(), to),
-                    4 => tile::<I, 4>(isa, layer, rows, panel, columns.clone(), to),
-                    2 => tile::<I, 2>(isa, layer, rows, panel, columns.clone(), to),
-                    _ => tile::<I, 1>(isa, layer, rows, panel, columns.clone(), to),
+                    4 => tile::<I, 4, C>(isa, &block, rows, to),
+                    2 => tile::<I, 2, C>(isa, &block, rows, to),
+                    1 => tile::<I, 1, C>(isa, &block, rows, to),
+                    _ => tile::<I, R, C>(isa, &block, rows, to),
                 }
                 (x, out) = (rest, rest_of_out);
             }
@@ -90,42 +105,50 @@ impl SimdOp for Tiles<'_> {
     }
 }
 
-/// `R` rows by one panel, three registers of columns at a time.
+/// Some columns of a panel.
+struct Block<'a> {
+    layer: &'a Linear32,
+    panel: &'a [Step],
+    /// Where they begin in the panel.
+    within: usize,
+    /// Which outputs they are.
+    columns: Range<usize>,
+}
+
+/// `R` rows by one block of `C` registers of columns.
 #[inline(always)]
-fn tile<I: Isa, const R: usize>(isa: I, layer: &Linear32, x: &[f32], panel: &[Step], columns: Range<usize>, out: &mut [f32]) {
+fn tile<I: Isa, const R: usize, const C: usize>(isa: I, block: &Block<'_>, x: &[f32], out: &mut [f32]) {
     let f = isa.f32();
     let lanes = f.len();
-    let bias = &layer.bias[columns.clone()];
+    let panel = block.panel;
     let mut rows: [&[f32]; R] = [&[]; R];
     for (row, x) in rows.iter_mut().zip(x.chunks_exact(panel.len())) {
-        *row = x;
+        // Cut to one length, so that the bounds are checked once.
+        *row = &x[..panel.len()];
     }
-    // Cut to one length, so that the bounds are checked once.
-    for row in &mut rows {
-        *row = &row[..panel.len()];
-    }
-    for block in (0..PANEL).step_by(3 * lanes) {
-        let mut sums = [[f.zero(); 3]; R];
-        for (at, step) in panel.iter().enumerate() {
-            let step = &step[block..][..3 * lanes];
-            let weights = [f.load(&step[..lanes]), f.load(&step[lanes..2 * lanes]), f.load(&step[2 * lanes..])];
-            for (sums, row) in sums.iter_mut().zip(&rows) {
-                let x = f.splat(row[at]);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = f.mul_add(x, weights, *sum);
-                }
+    let mut sums = [[f.zero(); C]; R];
+    for (at, step) in panel.iter().enumerate() {
+        let mut weights = [f.zero(); C];
+        for (weights, step) in weights.iter_mut().zip(step[block.within..][..C * lanes].chunks_exact(lanes)) {
+            *weights = f.load(step);
+        }
+        for (sums, row) in sums.iter_mut().zip(&rows) {
+            let x = f.splat(row[at]);
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = f.mul_add(x, weights, *sum);
             }
         }
-        for (sums, out) in sums.iter().zip(out.chunks_mut(layer.outputs())) {
-            let out = &mut out[columns.clone()];
-            for (register, sum) in sums.iter().enumerate() {
-                let from = block + register * lanes;
-                match (out.get_mut(from..from + lanes), bias.get(from..from + lanes)) {
-                    (Some(out), Some(bias)) => f.store(f.add(*sum, f.load(bias)), out),
-                    _ => {
-                        let rest = out.iter_mut().zip(bias).skip(from);
-                        rest.zip(sum.to_array()).for_each(|((out, bias), sum)| *out = sum + bias);
-                    }
+    }
+    let bias = &block.layer.bias[block.columns.clone()];
+    for (sums, out) in sums.iter().zip(out.chunks_mut(block.layer.outputs())) {
+        let out = &mut out[block.columns.clone()];
+        for (register, sum) in sums.iter().enumerate() {
+            let from = register * lanes;
+            match (out.get_mut(from..from + lanes), bias.get(from..from + lanes)) {
+                (Some(out), Some(bias)) => f.store(f.add(*sum, f.load(bias)), out),
+                _ => {
+                    let rest = out.iter_mut().zip(bias).skip(from);
+                    rest.zip(sum.to_array()).for_each(|((out, bias), sum)| *out = sum + bias);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Dense layers in 8 bits: activations quantised row by row, weights as the model's file has them.
 //!
-//! With x ≈ least + step · q for a row of activations (q from 0 to 255), and w = scale · v for an output's weights (v from -128
+//! With x ≈ least + step · q for a row of activations (q from 0 to at most 255), and w = scale · v for an output's weights (v from -128
 //! to 127): Σ x w = step · scale · Σ q v + least · scale · Σ v. The first sum is whole numbers; the second is known when the
 //! weights are read. Only the rounding of x is lost, and a row's numbers do not depend on what else is in a batch.
 
@@ -60,17 +60,33 @@ impl Kernel {
         Self::available().first().copied().unwrap_or(Self::Library)
     }
 
-    /// The largest number of an activation: less where the sums of eight bits could overflow in between.
-    fn levels(self) -> u8 {
+    /// The largest number of an activation: less than 255 where some weights' sums would overflow in between.
+    fn levels(self, weights: &[i8], inputs: usize) -> u8 {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Tiles(instructions) => instructions.levels(),
+            Self::Tiles(instructions) if instructions.adds_pairs() => levels_in_pairs(weights, inputs),
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(_) => 255,
             Self::Library => match GemmExecutor::<u8, i8, i32>::new().may_saturate() {
                 true => 127,
                 false => 255,
             },
         }
     }
+}
+
+/// The largest number whose products with two neighbouring weights, in any row, add up to no more than 16 bits hold. It is 127
+/// at least; where both weights of a pair are seldom large, it is more.
+#[cfg(target_arch = "x86_64")]
+fn levels_in_pairs(weights: &[i8], inputs: usize) -> u8 {
+    let (mut most, mut least) = (0, 0);
+    for pair in weights.chunks_exact(inputs).flat_map(|row| row.chunks(2)) {
+        // Each activation may be anything from zero up.
+        let sum = |sign: i32| pair.iter().map(|&v| (sign * i32::from(v)).max(0)).sum::<i32>();
+        (most, least) = (sum(1).max(most), sum(-1).max(least));
+    }
+    let limit = |sum: i32, bound: i32| bound.checked_div(sum).unwrap_or(255);
+    limit(most, i32::from(i16::MAX)).min(limit(least, -i32::from(i16::MIN))).clamp(127, 255) as u8
 }
 
 /// Rows of activations as bytes; the buffers are kept from use to use.
@@ -137,16 +153,22 @@ impl Linear8 {
                 Weights::Packed(GemmExecutor::<u8, i8, i32>::new().prepack_b(filled.view()))
             }
         };
-        Self { weights: packed, levels: kernel.levels(), scale, sums, bias, inputs }
+        Self { weights: packed, levels: kernel.levels(weights, inputs), scale, sums, bias, inputs }
     }
 
     pub(super) fn outputs(&self) -> usize {
         self.bias.len()
     }
 
-    /// Quantises `x`, [rows, inputs], as this layer and others with as many inputs want it.
-    pub(super) fn quantize(&self, x: &[f32], into: &mut Quantized) {
-        into.set(x, self.inputs, self.levels);
+    /// The largest number of an activation that the layer takes.
+    pub(super) fn levels(&self) -> u8 {
+        self.levels
+    }
+
+    /// Quantises `x`, [rows, inputs], as this layer and others with as many inputs take it, to numbers up to `levels`, which is
+    /// no more than any of them takes.
+    pub(super) fn quantize(&self, x: &[f32], levels: u8, into: &mut Quantized) {
+        into.set(x, self.inputs, levels);
     }
 
     /// [rows, inputs] to [rows, outputs].
@@ -327,7 +349,7 @@ mod tests {
             for kernel in Kernel::available() {
                 let layer = Linear8::with_kernel(kernel, &weights, scale.clone(), bias.clone(), inputs);
                 let mut quantized = Quantized::default();
-                layer.quantize(&x, &mut quantized);
+                layer.quantize(&x, layer.levels(), &mut quantized);
                 let mut out = vec![0.0; rows * outputs];
                 layer.forward(&quantized, &mut out);
                 // The sums are the same to the last bit; their scaling may be fused or not.
@@ -337,6 +359,22 @@ mod tests {
             }
         }
 
+        /// Pairs of every sign and size, activations as large as the layer takes: nothing saturates, and one level more might.
+        #[test]
+        #[cfg(target_arch = "x86_64")]
+        fn activations_are_as_large_as_pairs_of_weights_allow(weights in prop::collection::vec(any::<i8>(), 10), scarce in 0i8..=64) {
+            let small: Vec<i8> = weights.iter().map(|v| (*v).clamp(-scarce, scarce)).collect();
+            prop_assert_eq!(levels_in_pairs(&small, 5), 255, "7 bits are no limit");
+            let levels = i32::from(levels_in_pairs(&weights, 5));
+            prop_assert!((127..=255).contains(&levels));
+            let pairs = || weights.chunks_exact(5).flat_map(|row| row.chunks(2));
+            let extremes = |levels: i32| pairs().flat_map(move |pair| {
+                [1, -1].map(|sign| pair.iter().map(|&v| (sign * i32::from(v)).max(0) * levels).sum::<i32>() * sign)
+            });
+            prop_assert!(extremes(levels).all(|sum| i16::try_from(sum).is_ok()));
+            prop_assert!(levels == 255 || extremes(levels + 1).any(|sum| i16::try_from(sum).is_err()));
+        }
+
         #[test]
         fn eight_bits_are_near_the_exact_product(rows in 1usize..5, inputs in 32usize..400, seed in any::<u32>()) {
             let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed).wrapping_mul(2_246_822_519);
@@ -344,7 +382,7 @@ mod tests {
             let x: Vec<f32> = (0..rows * inputs).map(|i| hash(i + 11) as f32 / u32::MAX as f32 * 2.0 - 1.0).collect();
             let layer = Linear8::new(&weights, vec![1.0 / 128.0; 3], vec![0.5; 3], inputs);
             let mut quantized = Quantized::default();
-            layer.quantize(&x, &mut quantized);
+            layer.quantize(&x, layer.levels(), &mut quantized);
             let mut out = vec![0.0; rows * 3];
             layer.forward(&quantized, &mut out);
             // Rounding errors add up like a random walk; six deviations.

@@ -42,6 +42,9 @@ impl Linear {
 
     /// The same input through several layers, quantised once.
     pub(in crate::model) fn forward_all<const N: usize>(layers: [(&Self, &mut Vec<f32>); N], x: &[f32], buffer: &mut Quantized) {
+        let levels =
+            layers.iter().filter_map(|(layer, _)| if let Self::Eight(layer) = layer { Some(layer.levels()) } else { None });
+        let levels = levels.min().unwrap_or(u8::MAX);
         let mut quantized = false;
         for (layer, out) in layers {
             match layer {
@@ -51,7 +54,7 @@ impl Linear {
                 }
                 Self::Eight(layer) => {
                     if !quantized {
-                        layer.quantize(x, buffer);
+                        layer.quantize(x, levels, buffer);
                         quantized = true;
                     }
                     out.resize(buffer.rows() * layer.outputs(), 0.0);

@@ -2,8 +2,7 @@
 //!
 //! A tile is up to [`ROWS`] rows of activations by one panel of weights, [`PANEL`] columns, in 32-bit sums that stay in registers
 //! over the whole depth: `vpdpbusd` multiplies four unsigned by four signed bytes for each of 16 (or 8) columns and adds them up.
-//! AVX2 without it multiplies and adds in pairs of 16-bit numbers, which two products of 127 · 128 do not overflow: there the
-//! activations have 7 bits ([`Instructions::levels`]).
+//! AVX2 without it adds the products of two neighbours in 16 bits, where they have to fit ([`Instructions::adds_pairs`]).
 //!
 //! Why not a library: see the comparison in `super::linear`.
 #![allow(unsafe_code)]
@@ -109,7 +108,7 @@ tile!(
 );
 
 tile!(
-    /// As with AVX-VNNI; exact for activations up to 127.
+    /// As with AVX-VNNI; exact where the products of two neighbours fit into 16 bits.
     tile_avx2, "avx2", __m256i, columns 24, per register 8,
     _mm256_setzero_si256, load_256, _mm256_set1_epi32, dot_avx2, store_256
 );
@@ -138,11 +137,11 @@ impl Instructions {
         sets.into_iter().filter(|(has, _)| *has).map(|(_, set)| Self(set)).collect()
     }
 
-    /// The largest number of an activation whose sums are exact.
-    pub(super) fn levels(self) -> u8 {
+    /// Whether the products of inputs 2n and 2n + 1 are added up in 16 bits, which more than those hold would saturate.
+    pub(super) fn adds_pairs(self) -> bool {
         match self.0 {
-            Set::Avx512Vnni | Set::AvxVnni => 255,
-            Set::Avx2 => 127,
+            Set::Avx512Vnni | Set::AvxVnni => false,
+            Set::Avx2 => true,
         }
     }
 
