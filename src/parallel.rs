@@ -15,6 +15,19 @@ pub(crate) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     }
 }
 
+/// Has `work` done on a thread of the pool, sooner or later. It must not panic.
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) {
+    match pool() {
+        Some(pool) => pool.spawn(work),
+        None => work(),
+    }
+}
+
+/// Called between two pieces of long work on a thread of the pool: does what waits for the pool, if anything does.
+pub(crate) fn yield_now() {
+    rayon::yield_now();
+}
+
 /// How many threads there are to compute on.
 pub(crate) fn threads() -> usize {
     pool().map_or(1, ThreadPool::current_num_threads)

@@ -276,7 +276,7 @@ def main():
     ranked = [[corpus[number]["_id"] for number in hits] for hits in theirs["hits"]]
     asked, ours = [], []
     for _ in range(2):
-        out = fossick.call("search", index, "--json", "--rerank", arguments.depth, "--candidates", 100, "--limit", 10, given=given)
+        out = fossick.call("search", index, "--json", "--no-cache", "--rerank", arguments.depth, "--candidates", 100, "--limit", 10, given=given)
         asked = [json.loads(line) for line in out.splitlines()]
         ours.append(statistics.median(response["timings_ms"]["total"] for response in asked))
     quality = lambda lists: statistics.mean(ndcg(list_, qrels[key]) for (key, _), list_ in zip(questions, lists))

@@ -9,12 +9,13 @@ pub use options::Options;
 pub use writer::Writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, OpenError};
 use crate::lexical::WordsWriter;
 use crate::model::Encoder;
 use crate::search::Snapshot;
-use crate::store::{Generation, Header, Layout, StoreWriter, VectorSource, WordsState};
+use crate::store::{Generation, Header, Layout, LogitCache, StoreWriter, VectorSource, WordsState};
 
 /// An index directory. Cheap to clone, and shared among threads and, for reading, among processes.
 ///
@@ -35,6 +36,8 @@ use crate::store::{Generation, Header, Layout, StoreWriter, VectorSource, WordsS
 pub struct Index {
     root: PathBuf,
     encoder: Option<Encoder>,
+    /// One for all snapshots.
+    logits: Arc<LogitCache>,
 }
 
 impl Index {
@@ -62,7 +65,8 @@ impl Index {
         let layout = Layout::new(path.as_ref())?;
         let header = Header::read(&layout)?;
         options.check(layout.root(), &header)?;
-        Ok(Self { root: layout.root().to_path_buf(), encoder: options.encoder })
+        let logits = Arc::new(LogitCache::open(&layout, options.logit_cache.unwrap_or(LogitCache::DEFAULT)));
+        Ok(Self { root: layout.root().to_path_buf(), encoder: options.encoder, logits })
     }
 
     /// The newest committed generation, for searching. Takes the files as they are; it does not wait for a writer.
@@ -70,7 +74,7 @@ impl Index {
     /// # Errors
     /// [`OpenError`] and [`crate::StorageError`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        Snapshot::new(Generation::open(&self.root)?, self.encoder.clone())
+        Snapshot::new(Generation::open(&self.root)?, self.encoder.clone(), self.logits.clone())
     }
 
     /// The one writer. A second one, in this or another process, is refused until this one is dropped.
@@ -111,6 +115,7 @@ fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
             passages: 0,
             words: WordsState { epoch: 0, opstamp, meta },
             vectors,
+            vocabulary: options.encoder.as_ref().map(|encoder| encoder.vocabulary().to_owned()),
             passage_options: passages,
             schema,
         })

@@ -23,6 +23,7 @@ pub struct Options {
     pub(super) encoder: Option<Encoder>,
     pub(super) own_vectors: Option<u32>,
     pub(super) passages: Option<PassageOptions>,
+    pub(super) logit_cache: Option<u64>,
 }
 
 impl Options {
@@ -59,6 +60,15 @@ impl Options {
     #[must_use]
     pub fn passages(mut self, passages: PassageOptions) -> Self {
         self.passages = Some(passages);
+        self
+    }
+
+    /// The most bytes on disk for logits that searches have paid for, so that the same question is not judged twice; in this process or
+    /// a later one. 16 MiB unless set, some 600,000 logits; 0 for none. The file `logits` of the index directory holds them (hashes
+    /// and numbers, no text) and may be deleted at any time; about as many are held in memory.
+    #[must_use]
+    pub fn logit_cache(mut self, bytes: u64) -> Self {
+        self.logit_cache = Some(bytes);
         self
     }
 

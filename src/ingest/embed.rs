@@ -17,21 +17,20 @@ const STEP: usize = 32;
 /// Fills in the vectors of all passages that lack one.
 pub(super) fn embed(encoder: &Encoder, window: &mut [Prepared], monitor: &Monitor) -> Result<(), Error> {
     let places =
-        window.iter().enumerate().flat_map(|(at, document)| (0..document.inputs.len()).map(move |passage| (at, passage)));
+        window.iter().enumerate().flat_map(|(at, document)| (0..document.passages.len()).map(move |passage| (at, passage)));
     let mut places: Vec<(usize, usize)> = places.collect();
-    places.sort_by_key(|&(at, passage)| std::cmp::Reverse(window[at].inputs[passage].len()));
+    places.sort_by_key(|&(at, passage)| std::cmp::Reverse(window[at].passages[passage].tokens.len()));
     for step in places.chunks(STEP) {
         if monitor.is_stopped() {
             return Err(IngestError::Cancelled.into());
         }
-        let inputs: Vec<&str> = step.iter().map(|&(at, passage)| window[at].inputs[passage].as_str()).collect();
-        let embeddings = encoder.encode_passages(&inputs)?;
+        let inputs: Vec<&[u32]> = step.iter().map(|&(at, passage)| window[at].passages[passage].tokens.as_slice()).collect();
+        let embeddings = encoder.encode_tokens(&inputs)?;
         monitor.truncated(embeddings.iter().filter(|embedding| embedding.truncated).count() as u64);
         for (&(at, passage), embedding) in step.iter().zip(embeddings) {
             window[at].passages[passage].vector = Some(embedding.vector);
         }
         monitor.embedded(step.len() as u64);
     }
-    window.iter_mut().for_each(|document| document.inputs.clear());
     Ok(())
 }

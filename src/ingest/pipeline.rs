@@ -204,7 +204,7 @@ fn run_embed(
     for message in input {
         let goes_on = match message {
             Message::Document(document) => {
-                window.passages += document.inputs.len();
+                window.passages += document.passages.len();
                 window.bytes += document.bytes();
                 window.documents.push(document);
                 // Without an encoder there is nothing to collect for.

@@ -9,18 +9,17 @@ use crate::store::PassageRow;
 pub(super) struct Prepared {
     pub(super) number: u64,
     pub(super) document: Document,
+    /// With their tokens where there is an encoder, which reads those.
     pub(super) passages: Vec<PassageRow>,
-    /// What the encoder reads of each passage.
-    pub(super) inputs: Vec<String>,
 }
 
 impl Prepared {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         let values: usize = self.document.values().filter_map(|(_, value)| value.as_text()).map(str::len).sum();
-        let passage = |row: &PassageRow| row.text.len() + row.vector.as_ref().map_or(0, |vector| vector.len() * 4) + 64;
-        let inputs: usize = self.inputs.iter().map(String::len).sum();
-        values + inputs + self.passages.iter().map(passage).sum::<usize>()
+        let numbers = |row: &PassageRow| row.tokens.len() + row.vector.as_ref().map_or(0, Vec::len);
+        let passage = |row: &PassageRow| row.text.len() + 4 * numbers(row) + 64;
+        values + self.passages.iter().map(passage).sum::<usize>()
     }
 }
 
@@ -40,31 +39,30 @@ impl Preparer {
         let (bodies, heading) = if texts.is_empty() { (headings, String::new()) } else { (texts, join(&headings)) };
         if self.own_vectors {
             let row = whole(number, bodies.first().copied(), document.own_vector());
-            return Prepared { number, document, passages: vec![row], inputs: Vec::new() };
+            return Prepared { number, document, passages: vec![row] };
         }
         let counter: &dyn TokenCounter = self.encoder.as_ref().map_or(&WordCounter, Encoder::counter);
+        let heading = heading_for_models(&heading, counter);
+        let read = |text: &str| with_heading(heading, text);
+        let tokens = |text: &str| self.encoder.as_ref().map_or_else(Vec::new, |encoder| encoder.tokens(&read(text)));
         let mut passages = Vec::new();
         for (field, text) in bodies {
             for range in cut(text, self.options, counter) {
+                let (start, end) = (range.start as u64, range.end as u64);
+                let text = text.get(range).unwrap_or_default();
                 passages.push(PassageRow {
                     document: number,
                     ordinal: passages.len() as u32,
                     field: field.to_owned(),
-                    start: range.start as u64,
-                    end: range.end as u64,
-                    text: text.get(range).unwrap_or_default().to_owned(),
+                    start,
+                    end,
+                    text: text.to_owned(),
+                    tokens: tokens(text),
                     vector: None,
                 });
             }
         }
-        let inputs = match self.encoder {
-            Some(_) => {
-                let heading = heading_for_models(&heading, counter);
-                passages.iter().map(|row| with_heading(heading, &row.text)).collect()
-            }
-            None => Vec::new(),
-        };
-        Prepared { number, document, passages, inputs }
+        Prepared { number, document, passages }
     }
 
     /// The fields of a type that have text to them.
@@ -90,6 +88,73 @@ fn whole(number: u64, body: Option<(&str, &str)>, vector: Option<&[f32]>) -> Pas
         start: start as u64,
         end: (start + trimmed.len()) as u64,
         text: trimmed.to_owned(),
+        tokens: Vec::new(),
         vector: vector.map(<[f32]>::to_vec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::Generation;
+    use crate::{Device, Index, Options};
+
+    fn notes() -> Vec<Document> {
+        let note = |key: &str, title: &str, body: &str| Document::new(key).set("title", title).set("body", body);
+        vec![
+            note("plain", "Wells", "How to dig a well by hand."),
+            note("long", &"A heading without end ".repeat(40), &"Many sentences say nothing. ".repeat(80)),
+            note("unicode", "Ĉu vi?", "Naïve café 中文 \u{200b} ﬁn…"),
+            note("heading", "Nothing but a heading", " "),
+            note("body", "", "Nothing but a body"),
+            note("empty", "", ""),
+        ]
+    }
+
+    /// The passages of the notes as they are kept, with tokens of that vocabulary.
+    fn kept(options: Options, vocabulary: Option<&str>) -> Vec<(u64, crate::store::StoredPassage)> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index");
+        let schema = Schema::builder().heading("title").text("body").build().unwrap();
+        let index = Index::open_or_create(&path, options.schema(schema)).unwrap();
+        let mut writer = index.writer().unwrap();
+        notes().into_iter().for_each(|note| writer.add(note).unwrap());
+        writer.commit().unwrap();
+        let generation = Generation::open(&path).unwrap();
+        let passages = generation.passage_index().unwrap();
+        let positions: Vec<usize> = (0..passages.documents.len()).collect();
+        let found = generation.read_passages(&passages, &positions, vocabulary).unwrap();
+        passages.documents.iter().copied().zip(found).collect()
+    }
+
+    #[test]
+    fn tokens_are_kept_of_what_the_models_read_and_given_to_models_with_the_vocabulary() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bge-small-en-v1.5");
+        let encoder = Encoder::load(directory, &Device::cpu()).unwrap();
+        let options = || Options::new().encoder(encoder.clone());
+        let passages = kept(options(), Some(encoder.vocabulary()));
+        assert!(passages.len() >= 7, "{}", passages.len());
+        for (number, passage) in passages {
+            let note = &notes()[number as usize];
+            let title = note.get("title").and_then(Value::as_text).unwrap_or_default();
+            let heading = if passage.field == "title" { "" } else { heading_for_models(title, encoder.counter()) };
+            let read = with_heading(heading, &passage.text);
+            assert_eq!(passage.tokens.unwrap(), encoder.tokens(&read), "{read}");
+        }
+        assert!(kept(options(), Some("another")).iter().all(|(_, passage)| passage.tokens.is_none()));
+        assert!(kept(options(), None).iter().all(|(_, passage)| passage.tokens.is_none()));
+        assert!(kept(Options::new(), Some(encoder.vocabulary())).iter().all(|(_, passage)| passage.tokens.is_none()));
+    }
+
+    #[test]
+    fn an_encoder_gives_tokens_the_vectors_of_their_text() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bge-small-en-v1.5");
+        let encoder = Encoder::load(directory, &Device::cpu()).unwrap();
+        let long = "word ".repeat(700);
+        let texts = ["How to dig a well by hand.", "Naïve café 中文", &long];
+        let tokens = texts.map(|text| encoder.tokens(text));
+        assert_eq!(encoder.encode_tokens(&tokens).unwrap(), encoder.encode_passages(&texts).unwrap());
     }
 }

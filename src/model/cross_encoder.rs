@@ -1,13 +1,16 @@
 //! The cross-encoder: one logit for a query and a passage, read together.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
 use super::batch::Sequence;
+use super::compute::{Compute, Waiting, compute_all};
 use super::files::ModelFiles;
+use super::loaded::Loaded;
 use super::network::Scorer;
 use super::pace::Pace;
 use super::tokenize::Tokenizer;
@@ -31,7 +34,7 @@ pub struct Judgement {
 }
 
 /// A cross-encoder: a BERT network with a one-output classification head (Nogueira and Cho 2019). Cheap to clone; clones
-/// share weights.
+/// share weights, and threads that judge at the same time take turns on the device.
 ///
 /// ```
 /// use fossick::{CrossEncoder, Device};
@@ -52,16 +55,12 @@ struct Inner {
     max_tokens: usize,
     network: Scorer,
     pace: Pace,
+    waiting: Waiting<f32>,
 }
 
-impl CrossEncoder {
-    /// Loads a directory with `config.json`, `tokenizer.json` and `model.safetensors`; the configuration must name
-    /// `BertForSequenceClassification`, and the weights must hold a classifier with one output.
-    ///
-    /// # Errors
-    /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact.
-    pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
-        let files = ModelFiles::open(directory.as_ref())?;
+impl Inner {
+    fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
+        let files = ModelFiles::open(directory)?;
         let path = files.directory.join("config.json");
         if !files.config.architectures.iter().any(|name| name == "BertForSequenceClassification") {
             return Err(ModelError::Unsupported {
@@ -76,17 +75,45 @@ impl CrossEncoder {
         }
         let network = Scorer::read(&files.weights, &files.config, device)?;
         Ok(Self {
-            inner: Arc::new(Inner {
-                identity: ModelIdentity::new(files.name(), 1, &files.parts()),
-                device: device.clone(),
-                max_tokens: files.max_tokens()?,
-                network,
-                pace: Pace::new(device.abreast()),
-                tokenizer: files.tokenizer,
-            }),
+            identity: ModelIdentity::new(files.name(), 1, &files.parts()),
+            device: device.clone(),
+            max_tokens: files.max_tokens()?,
+            network,
+            pace: Pace::new(device.abreast()),
+            waiting: Waiting::default(),
+            tokenizer: files.tokenizer,
         })
     }
+}
 
+impl Compute for Inner {
+    type Output = f32;
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn waiting(&self) -> &Waiting<f32> {
+        &self.waiting
+    }
+
+    fn compute(&self, batch: &[&Sequence]) -> Result<Vec<f32>, String> {
+        self.network.logits(batch, self.tokenizer.pad())
+    }
+}
+
+impl CrossEncoder {
+    /// Loads a directory with `config.json`, `tokenizer.json` and `model.safetensors`; the configuration must name
+    /// `BertForSequenceClassification`, and the weights must hold a classifier with one output. While a handle to the same files on
+    /// the same device lives, another is that one: weights are in memory once.
+    ///
+    /// # Errors
+    /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact.
+    pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
+        static LOADED: LazyLock<Loaded<Inner>> = LazyLock::new(Loaded::new);
+        let directory = directory.as_ref();
+        Ok(Self { inner: LOADED.get(directory, device, || Inner::load(directory, device))? })
+    }
     /// What tells this model from others.
     pub fn identity(&self) -> &ModelIdentity {
         &self.inner.identity
@@ -110,54 +137,70 @@ impl CrossEncoder {
     /// [`ModelError::QueryTooLong`] when fewer than 32 tokens are left for a passage; [`ModelError::Compute`] and
     /// [`ModelError::NotFinite`].
     pub fn judge<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Judgement>, ModelError> {
-        self.pairs(query, passages.iter().map(|passage| passage.as_ref().to_owned()).collect())?.judge(None)
+        self.pairs(query, passages.iter().map(|passage| Input::Text(passage.as_ref().to_owned())).collect())?.judge(None)
     }
 
     /// Reads pairs that are to be judged, the ones that matter most first.
     ///
     /// # Errors
     /// [`ModelError::QueryTooLong`].
-    pub(crate) fn pairs(&self, query: &str, passages: Vec<String>) -> Result<Pairs, ModelError> {
+    pub(crate) fn pairs(&self, query: &str, passages: Vec<Input>) -> Result<Pairs, ModelError> {
+        let query = self.query(query)?;
+        let mut pairs = Pairs { judge: self.clone(), query, passages: passages.into(), sequences: VecDeque::new() };
+        pairs.tokenize(1);
+        Ok(pairs)
+    }
+
+    /// The tokens that a passage may have beside this query.
+    ///
+    /// # Errors
+    /// [`ModelError::QueryTooLong`].
+    pub(crate) fn room(&self, query: &str) -> Result<usize, ModelError> {
+        Ok(self.inner.max_tokens - 3 - self.query(query)?.len())
+    }
+
+    fn query(&self, query: &str) -> Result<Vec<u32>, ModelError> {
         let inner = &self.inner;
         let query = inner.tokenizer.ids(query);
         let most = inner.max_tokens.saturating_sub(3 + LEAST_ROOM);
-        if query.len() > most {
-            return Err(ModelError::QueryTooLong { tokens: query.len(), limit: inner.max_tokens, most });
+        match query.len() <= most {
+            true => Ok(query),
+            false => Err(ModelError::QueryTooLong { tokens: query.len(), limit: inner.max_tokens, most }),
         }
-        let mut pairs = Pairs { judge: self.clone(), query, passages, sequences: Vec::new(), done: 0 };
-        pairs.tokenize(1);
-        Ok(pairs)
+    }
+
+    /// What this model's tokens are tokens of.
+    pub(crate) fn vocabulary(&self) -> &str {
+        self.inner.tokenizer.vocabulary()
+    }
+
+    /// Whether all of these are tokens of this model.
+    pub(crate) fn knows(&self, tokens: &[u32]) -> bool {
+        tokens.iter().all(|&id| (id as usize) < self.inner.tokenizer.size())
     }
 
     /// Counts tokens as this model reads them.
     pub(crate) fn counter(&self) -> &dyn TokenCounter {
         &self.inner.tokenizer
     }
+}
 
-    fn run(&self, batch: &[&Sequence]) -> Result<Vec<f32>, ModelError> {
-        let inner = &self.inner;
-        let logits = inner.network.logits(batch, inner.tokenizer.pad()).map_err(|reason| self.failed(reason))?;
-        match logits.len() == batch.len() && logits.iter().all(|logit| logit.is_finite()) {
-            true => Ok(logits),
-            false => {
-                Err(ModelError::NotFinite { model: inner.identity.name().to_owned(), device: inner.device.info().to_string() })
-            }
-        }
-    }
-
-    fn failed(&self, reason: String) -> ModelError {
-        ModelError::Compute { device: self.inner.device.info().to_string(), reason }
-    }
+/// A passage that is to be judged.
+pub(crate) enum Input {
+    /// As text.
+    Text(String),
+    /// As this model's tokens, without special ones.
+    Tokens(Vec<u32>),
 }
 
 /// Pairs that are being judged, some at a time. What is not reached in time is not even tokenised.
 pub(crate) struct Pairs {
     judge: CrossEncoder,
     query: Vec<u32>,
-    passages: Vec<String>,
-    /// The first pairs, as far as they were tokenised: one more than are judged, where there is one.
-    sequences: Vec<Sequence>,
-    done: usize,
+    /// What is neither judged nor in `sequences`.
+    passages: VecDeque<Input>,
+    /// The next pairs: one at least, where any are left.
+    sequences: VecDeque<Sequence>,
 }
 
 /// Passages for each thread to tokenise before it is looked whether they are enough.
@@ -166,12 +209,12 @@ const AHEAD: usize = 4;
 impl Pairs {
     /// Whether all are judged.
     pub(crate) fn finished(&self) -> bool {
-        self.done == self.passages.len()
+        self.sequences.is_empty()
     }
 
     /// How long the next pair will take, as far as this model's pace is known.
     pub(crate) fn next_takes(&self) -> Duration {
-        let next = self.sequences.get(self.done);
+        let next = self.sequences.front();
         next.map_or(Duration::ZERO, |sequence| self.judge.inner.pace.estimate(sequence.ids.len()))
     }
 
@@ -182,52 +225,51 @@ impl Pairs {
     pub(crate) fn judge(&mut self, time: Option<Duration>) -> Result<Vec<Judgement>, ModelError> {
         let count = self.next(time);
         let inner = &self.judge.inner;
-        let sequences = &self.sequences[self.done..self.done + count];
-        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
-        let mut judgements = vec![None; sequences.len()];
-        let batches = inner.device.pack(&lengths);
-        let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
+        let sequences: Vec<Sequence> = self.sequences.drain(..count).collect();
+        let read: Vec<(usize, bool)> = sequences.iter().map(|sequence| (sequence.ids.len(), sequence.truncated)).collect();
         let begun = Instant::now();
-        let logits = inner.device.run_batches(&batches, |batch| self.judge.run(&members(batch)))?;
-        inner.pace.measured(&lengths, begun.elapsed());
-        for (index, logit) in batches.into_iter().flatten().zip(logits.into_iter().flatten()) {
-            judgements[index] = Some(Judgement { logit, tokens: lengths[index], truncated: sequences[index].truncated });
+        let logits = compute_all(inner, sequences)?;
+        inner.pace.measured(read.iter().map(|(tokens, _)| *tokens), begun.elapsed());
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            let (model, device) = (inner.identity.name().to_owned(), inner.device.info().to_string());
+            return Err(ModelError::NotFinite { model, device });
         }
-        self.done += count;
-        self.tokenize(self.done + 1);
-        let missing = || self.judge.failed("a logit is missing".to_owned());
-        judgements.into_iter().map(|found| found.ok_or_else(missing)).collect()
+        self.tokenize(1);
+        let judgement = |(logit, (tokens, truncated))| Judgement { logit, tokens, truncated };
+        Ok(logits.into_iter().zip(read).map(judgement).collect())
     }
 
     /// How many pairs are next, with all of them tokenised.
     fn next(&mut self, time: Option<Duration>) -> usize {
         let Some(time) = time else {
-            self.tokenize(self.passages.len());
-            return self.passages.len() - self.done;
+            self.tokenize(usize::MAX);
+            return self.sequences.len();
         };
-        let judge = self.judge.clone();
         loop {
-            let lengths = self.sequences[self.done..].iter().map(|sequence| sequence.ids.len());
-            let count = judge.inner.pace.count(lengths, time);
+            let inner = &self.judge.inner;
             let known = self.sequences.len();
-            if self.done + count < known || known == self.passages.len() {
+            let count = inner.pace.count(self.sequences.iter().map(|sequence| sequence.ids.len()), time);
+            if count < known || self.passages.is_empty() {
                 return count;
             }
-            self.tokenize(known + AHEAD * judge.inner.device.abreast());
+            let more = AHEAD * inner.device.abreast();
+            self.tokenize(known + more);
         }
     }
 
-    /// Sees to it that so many of the first pairs are tokenised, or all.
+    /// Sees to it that so many pairs are tokenised, or all.
     fn tokenize(&mut self, count: usize) {
         let inner = &self.judge.inner;
-        let from = self.sequences.len();
-        let missing = self.passages.get(from..count.min(self.passages.len())).unwrap_or_default();
-        let pair = |passage: &String| inner.tokenizer.pair(&self.query, &inner.tokenizer.ids(passage), inner.max_tokens);
-        let more: Vec<Sequence> = match missing {
-            [one] => vec![pair(one)],
-            many => parallel::run(|| many.par_iter().map(pair).collect()),
+        let missing = count.saturating_sub(self.sequences.len()).min(self.passages.len());
+        let passages: Vec<Input> = self.passages.drain(..missing).collect();
+        let pair = |passage: &Input| match passage {
+            Input::Text(text) => inner.tokenizer.pair(&self.query, &inner.tokenizer.ids(text), inner.max_tokens),
+            Input::Tokens(ids) => inner.tokenizer.pair(&self.query, ids, inner.max_tokens),
         };
-        self.sequences.extend(more);
+        match passages.as_slice() {
+            [one] => self.sequences.push_back(pair(one)),
+            many => self.sequences.extend(parallel::run(|| many.par_iter().map(pair).collect::<Vec<_>>())),
+        }
     }
 }
 

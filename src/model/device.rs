@@ -12,7 +12,6 @@ use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::wgpu::wgpu::{self, Backends, DeviceType, InstanceDescriptor};
 use cubecl_environment::config::RuntimeConfig;
 use cubecl_runtime::config::CubeClRuntimeConfig;
-use rayon::prelude::*;
 
 use super::batch::{Padding, pack};
 use crate::error::ModelError;
@@ -199,10 +198,18 @@ impl Device {
         match self.info.kind {
             DeviceKind::Cpu => {
                 let share = lengths.iter().sum::<usize>().div_ceil(self.abreast());
-                pack(lengths, share.min(256), Padding::None)
+                pack(lengths, share.min(self.batch_tokens()), Padding::None)
             }
-            DeviceKind::Software => pack(lengths, 1024, Padding::ToLongest),
-            _ => pack(lengths, 16_384, Padding::ToLongest),
+            _ => pack(lengths, self.batch_tokens(), Padding::ToLongest),
+        }
+    }
+
+    /// The most tokens of a batch of several sequences.
+    fn batch_tokens(&self) -> usize {
+        match self.info.kind {
+            DeviceKind::Cpu => 256,
+            DeviceKind::Software => 1024,
+            _ => 16_384,
         }
     }
 
@@ -211,19 +218,10 @@ impl Device {
         if self.info.kind == DeviceKind::Cpu { parallel::threads() } else { 1 }
     }
 
-    /// Runs all batches, in their order of results. On the CPU several at once, each on one thread; on a GPU
-    /// one after the other, whoever asks: two at once would share it and both be late.
-    pub(super) fn run_batches<B: Sync, T: Send>(
-        &self,
-        batches: &[B],
-        run: impl Fn(&B) -> Result<T, ModelError> + Send + Sync,
-    ) -> Result<Vec<T>, ModelError> {
-        static GPU: Mutex<()> = Mutex::new(());
-        if self.info.kind == DeviceKind::Cpu {
-            return parallel::run(|| batches.par_iter().map(run).collect());
-        }
-        let _one_at_a_time = GPU.lock().unwrap_or_else(PoisonError::into_inner);
-        batches.iter().map(run).collect()
+    /// Whether batches of several callers, `sequences` in all and the longest of so many tokens, go through the device as one. What
+    /// a GPU does at once costs it little more than a part of it; on the CPU a batch is one thread's work as it is.
+    pub(super) fn takes_together(&self, sequences: usize, longest: usize) -> bool {
+        self.info.kind != DeviceKind::Cpu && sequences * longest <= self.batch_tokens()
     }
 
     fn open(info: DeviceInfo) -> Self {

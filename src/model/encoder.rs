@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
 use super::batch::Sequence;
 use super::bert::Positions;
+use super::compute::{Compute, Waiting, compute_all};
 use super::files::{ModelFiles, json, optional};
+use super::loaded::Loaded;
 use super::network::Network;
 use super::tokenize::Tokenizer;
 use super::{Device, ModelIdentity};
@@ -57,38 +59,78 @@ struct Inner {
     pooling: Pooling,
     normalize: bool,
     query_prompt: String,
-    passage_prompt: String,
+    /// As tokens.
+    passage_prompt: Vec<u32>,
     network: Network,
+    waiting: Waiting<Vec<f32>>,
 }
 
-impl Encoder {
-    /// Loads a directory with `config.json`, `tokenizer.json`, `model.safetensors`, `modules.json` and the pooling's
-    /// `config.json`; `sentence_bert_config.json` and `config_sentence_transformers.json` are obeyed where they exist.
-    ///
-    /// # Errors
-    /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact.
-    pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
-        let files = ModelFiles::open(directory.as_ref())?;
+impl Inner {
+    fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
+        let files = ModelFiles::open(directory)?;
         let (pooling, normalize) = read_modules(&files)?;
         let prompts = Prompts::read(&files)?;
+        let passage_prompt = prompt_tokens(&files, &prompts.passage)?;
         let network = Network::read(&files.weights, &files.config, device)?;
         let settings = format!("{pooling:?} {normalize} {:?} {:?} {}", prompts.query, prompts.passage, files.max_tokens()?);
         let [weights, config, tokenizer] = files.parts();
         let identity =
             ModelIdentity::new(files.name(), files.config.hidden as u32, &[weights, config, tokenizer, settings.as_bytes()]);
         Ok(Self {
-            inner: Arc::new(Inner {
-                identity,
-                device: device.clone(),
-                max_tokens: files.max_tokens()?,
-                pooling,
-                normalize,
-                query_prompt: prompts.query,
-                passage_prompt: prompts.passage,
-                network,
-                tokenizer: files.tokenizer,
-            }),
+            identity,
+            device: device.clone(),
+            max_tokens: files.max_tokens()?,
+            pooling,
+            normalize,
+            query_prompt: prompts.query,
+            passage_prompt,
+            network,
+            waiting: Waiting::default(),
+            tokenizer: files.tokenizer,
         })
+    }
+}
+
+impl Compute for Inner {
+    type Output = Vec<f32>;
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn waiting(&self) -> &Waiting<Vec<f32>> {
+        &self.waiting
+    }
+
+    fn compute(&self, batch: &[&Sequence]) -> Result<Vec<Vec<f32>>, String> {
+        let dimension = self.identity.dimension();
+        let wanted = if self.pooling == Pooling::First { Positions::First } else { Positions::All };
+        let output = self.network.forward(batch, self.tokenizer.pad(), wanted)?;
+        let pool = |tokens: &[f32]| {
+            let mut vector = vec![0.0_f32; dimension];
+            for token in tokens.chunks_exact(dimension) {
+                vector.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
+            }
+            let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+            let scale = if self.normalize { norm.max(1e-12) } else { (tokens.len() / dimension) as f32 };
+            vector.iter_mut().for_each(|value| *value /= scale);
+            vector
+        };
+        Ok(output.sequences().map(pool).collect())
+    }
+}
+
+impl Encoder {
+    /// Loads a directory with `config.json`, `tokenizer.json`, `model.safetensors`, `modules.json` and the pooling's
+    /// `config.json`; `sentence_bert_config.json` and `config_sentence_transformers.json` are obeyed where they exist. While a handle
+    /// to the same files on the same device lives, another is that one: weights are in memory once.
+    ///
+    /// # Errors
+    /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact.
+    pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
+        static LOADED: LazyLock<Loaded<Inner>> = LazyLock::new(Loaded::new);
+        let directory = directory.as_ref();
+        Ok(Self { inner: LOADED.get(directory, device, || Inner::load(directory, device))? })
     }
 
     /// What tells this model from others.
@@ -117,8 +159,9 @@ impl Encoder {
     /// [`ModelError::Compute`] and [`ModelError::NotFinite`].
     pub fn encode_query(&self, query: &str) -> Result<Embedding, ModelError> {
         let text = format!("{}{query}", self.inner.query_prompt);
-        let mut found = self.encode_sequences(&[self.inner.tokenizer.single(&text, self.inner.max_tokens)])?;
-        found.pop().ok_or_else(|| self.failed("no vector came back".to_owned()))
+        let ids = self.inner.tokenizer.ids(&text);
+        let mut found = self.encode_sequences(vec![self.inner.tokenizer.single(&[], &ids, self.inner.max_tokens)])?;
+        found.pop().ok_or_else(|| self.inner.failed("no vector came back".to_owned()))
     }
 
     /// The passages' vectors, in their order; the model's prompt for passages is put before each. Batches are packed by
@@ -127,9 +170,24 @@ impl Encoder {
     /// # Errors
     /// [`ModelError::Compute`] and [`ModelError::NotFinite`].
     pub fn encode_passages<S: AsRef<str>>(&self, passages: &[S]) -> Result<Vec<Embedding>, ModelError> {
+        self.encode_tokens(&passages.iter().map(|text| self.tokens(text.as_ref())).collect::<Vec<_>>())
+    }
+
+    /// [`Encoder::encode_passages`] of passages that are tokens of this model already, without special ones.
+    pub(crate) fn encode_tokens<T: AsRef<[u32]>>(&self, passages: &[T]) -> Result<Vec<Embedding>, ModelError> {
         let inner = &self.inner;
-        let sequence = |text: &S| inner.tokenizer.single(&format!("{}{}", inner.passage_prompt, text.as_ref()), inner.max_tokens);
-        self.encode_sequences(&passages.iter().map(sequence).collect::<Vec<_>>())
+        let sequence = |ids: &T| inner.tokenizer.single(&inner.passage_prompt, ids.as_ref(), inner.max_tokens);
+        self.encode_sequences(passages.iter().map(sequence).collect())
+    }
+
+    /// A text's tokens, without special ones.
+    pub(crate) fn tokens(&self, text: &str) -> Vec<u32> {
+        self.inner.tokenizer.ids(text)
+    }
+
+    /// What the tokens are tokens of: models with the same read the same ones.
+    pub(crate) fn vocabulary(&self) -> &str {
+        self.inner.tokenizer.vocabulary()
     }
 
     /// Counts tokens as this encoder reads them.
@@ -137,44 +195,16 @@ impl Encoder {
         &self.inner.tokenizer
     }
 
-    fn encode_sequences(&self, sequences: &[Sequence]) -> Result<Vec<Embedding>, ModelError> {
-        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
-        let mut embeddings = vec![None; sequences.len()];
-        let batches = self.inner.device.pack(&lengths);
-        let members = |batch: &Vec<usize>| batch.iter().map(|&index| &sequences[index]).collect::<Vec<_>>();
-        let vectors = self.inner.device.run_batches(&batches, |batch| self.run(&members(batch)))?;
-        for (index, vector) in batches.into_iter().flatten().zip(vectors.into_iter().flatten()) {
-            embeddings[index] = Some(Embedding { vector, tokens: lengths[index], truncated: sequences[index].truncated });
-        }
-        embeddings.into_iter().map(|found| found.ok_or_else(|| self.failed("a vector is missing".to_owned()))).collect()
-    }
-
-    fn run(&self, batch: &[&Sequence]) -> Result<Vec<Vec<f32>>, ModelError> {
+    fn encode_sequences(&self, sequences: Vec<Sequence>) -> Result<Vec<Embedding>, ModelError> {
         let inner = &self.inner;
-        let dimension = self.dimension();
-        let wanted = if inner.pooling == Pooling::First { Positions::First } else { Positions::All };
-        let output = inner.network.forward(batch, inner.tokenizer.pad(), wanted).map_err(|reason| self.failed(reason))?;
-        let pool = |tokens: &[f32]| {
-            let mut vector = vec![0.0_f32; dimension];
-            for token in tokens.chunks_exact(dimension) {
-                vector.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
-            }
-            let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-            let scale = if inner.normalize { norm.max(1e-12) } else { (tokens.len() / dimension) as f32 };
-            vector.iter_mut().for_each(|value| *value /= scale);
-            vector
-        };
-        let vectors: Vec<Vec<f32>> = output.sequences().map(pool).collect();
-        match vectors.iter().flatten().all(|value| value.is_finite()) && vectors.len() == batch.len() {
-            true => Ok(vectors),
-            false => {
-                Err(ModelError::NotFinite { model: inner.identity.name().to_owned(), device: inner.device.info().to_string() })
-            }
+        let read: Vec<(usize, bool)> = sequences.iter().map(|sequence| (sequence.ids.len(), sequence.truncated)).collect();
+        let vectors = compute_all(inner, sequences)?;
+        if !vectors.iter().flatten().all(|value| value.is_finite()) {
+            let (model, device) = (inner.identity.name().to_owned(), inner.device.info().to_string());
+            return Err(ModelError::NotFinite { model, device });
         }
-    }
-
-    fn failed(&self, reason: String) -> ModelError {
-        ModelError::Compute { device: self.inner.device.info().to_string(), reason }
+        let embedding = |(vector, (tokens, truncated))| Embedding { vector, tokens, truncated };
+        Ok(vectors.into_iter().zip(read).map(embedding).collect())
     }
 }
 
@@ -182,6 +212,21 @@ impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Encoder({} on {})", self.inner.identity, self.inner.device.info())
     }
+}
+
+/// The prompt of passages as tokens, which goes before those of a passage; so it must end where a word does.
+fn prompt_tokens(files: &ModelFiles, prompt: &str) -> Result<Vec<u32>, ModelError> {
+    let ids = |text: &str| files.tokenizer.ids(text);
+    let prompt_ids = ids(prompt);
+    if ids(&format!("{prompt}a")) == [prompt_ids.as_slice(), &ids("a")].concat() {
+        return Ok(prompt_ids);
+    }
+    Err(ModelError::Unsupported {
+        path: files.directory.join("config_sentence_transformers.json"),
+        feature: "the prompt for passages",
+        found: format!("{prompt:?}"),
+        supported: "prompts that end with a space or a mark",
+    })
 }
 
 #[derive(Deserialize)]

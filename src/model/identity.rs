@@ -17,13 +17,7 @@ pub struct ModelIdentity {
 impl ModelIdentity {
     /// `parts` are the files (and settings) that decide the outputs, in a fixed order.
     pub(super) fn new(name: String, dimension: u32, parts: &[&[u8]]) -> Self {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name, hash, dimension }
+        Self { name, hash: sha256(parts), dimension }
     }
 
     /// The directory's name, or what `config.json` calls the model.
@@ -45,6 +39,16 @@ impl ModelIdentity {
     pub(crate) fn same_outputs(&self, other: &Self) -> bool {
         self.hash == other.hash && self.dimension == other.dimension
     }
+}
+
+/// SHA-256 over parts, each preceded by its length, in lower-case hexadecimal.
+pub(super) fn sha256(parts: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Display for ModelIdentity {

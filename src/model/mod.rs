@@ -7,6 +7,7 @@
 
 mod batch;
 mod bert;
+mod compute;
 mod config;
 mod cpu;
 mod cross_encoder;
@@ -15,14 +16,16 @@ mod encoder;
 mod files;
 mod identity;
 mod kernels;
+mod loaded;
 mod mapped;
 mod network;
 mod pace;
 mod tokenize;
+mod turns;
 mod weights;
 
-pub(crate) use cross_encoder::Pairs;
 pub use cross_encoder::{CrossEncoder, Judgement};
+pub(crate) use cross_encoder::{Input, Pairs};
 pub use device::{Device, DeviceInfo, DeviceKind, Precision};
 pub use encoder::{Embedding, Encoder};
 pub use identity::ModelIdentity;

@@ -26,11 +26,11 @@ impl Pace {
     }
 
     /// Takes note of work that was done, if it was enough to keep all of the device busy.
-    pub(super) fn measured(&self, lengths: &[usize], time: Duration) {
+    pub(super) fn measured(&self, lengths: impl ExactSizeIterator<Item = usize>, time: Duration) {
         if lengths.len() < self.abreast || time.is_zero() {
             return;
         }
-        let now = lengths.iter().map(|&length| cost(length)).sum::<f64>() / time.as_secs_f64();
+        let now = lengths.map(cost).sum::<f64>() / time.as_secs_f64();
         let mut pace = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         *pace = Some(pace.map_or(now, |before| before + NEWEST * (now - before)));
     }
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn as_many_go_into_a_time_as_the_pace_allows() {
         let pace = Pace::new(2);
-        pace.measured(&[100; 10], Duration::from_millis(100));
+        pace.measured([100; 10].into_iter(), Duration::from_millis(100));
         assert_eq!(pace.estimate(100), Duration::from_millis(20), "two at a time, ten in 100 ms");
         assert_eq!(pace.count([100; 9].into_iter(), Duration::from_millis(35)), 3);
         assert_eq!(pace.count([100; 2].into_iter(), Duration::from_millis(35)), 2);
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn the_pace_follows_what_is_measured() {
         let pace = Pace::new(1);
-        pace.measured(&[100], Duration::from_millis(10));
+        pace.measured([100].into_iter(), Duration::from_millis(10));
         for _ in 0..30 {
-            pace.measured(&[100], Duration::from_millis(20));
+            pace.measured([100].into_iter(), Duration::from_millis(20));
         }
         assert!(pace.estimate(100).abs_diff(Duration::from_millis(20)) < Duration::from_micros(10));
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_left_threads_idle_says_nothing_about_the_pace() {
         let pace = Pace::new(3);
-        pace.measured(&[100, 100], Duration::from_millis(10));
+        pace.measured([100, 100].into_iter(), Duration::from_millis(10));
         assert_eq!(pace.estimate(100), Duration::ZERO);
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokenizers::Tokenizer as Inner;
 
 use super::batch::Sequence;
+use super::identity::sha256;
 use crate::error::ModelError;
 use crate::passage::TokenCounter;
 
@@ -15,6 +16,8 @@ pub(crate) struct Tokenizer {
     cls: u32,
     sep: u32,
     pad: u32,
+    /// SHA-256 of `tokenizer.json`, in hexadecimal: what has the same gives the same tokens.
+    vocabulary: String,
 }
 
 impl Tokenizer {
@@ -28,7 +31,8 @@ impl Tokenizer {
                 .token_to_id(token)
                 .ok_or_else(|| ModelError::content(path, format!("has no token {token}; a BERT tokenizer has it")))
         };
-        let tokenizer = Self { cls: special("[CLS]")?, sep: special("[SEP]")?, pad: special("[PAD]")?, inner };
+        let tokenizer =
+            Self { cls: special("[CLS]")?, sep: special("[SEP]")?, pad: special("[PAD]")?, vocabulary: sha256(&[bytes]), inner };
         tokenizer.check_vocabulary(path, vocabulary)?;
         tokenizer.check_template(path)?;
         Ok(tokenizer)
@@ -65,16 +69,16 @@ impl Tokenizer {
         self.inner.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
     }
 
-    /// `[CLS] text [SEP]`, cut on the right to `limit` tokens.
-    pub(super) fn single(&self, text: &str, limit: usize) -> Sequence {
-        let tokens = self.ids(text);
-        let room = limit.saturating_sub(2);
-        let kept = tokens.len().min(room);
+    /// `[CLS] prompt text [SEP]`, cut on the right to `limit` tokens.
+    pub(super) fn single(&self, prompt: &[u32], text: &[u32], limit: usize) -> Sequence {
+        let tokens = prompt.iter().chain(text);
+        let count = prompt.len() + text.len();
+        let kept = count.min(limit.saturating_sub(2));
         let mut ids = Vec::with_capacity(kept + 2);
         ids.push(self.cls);
-        ids.extend(tokens.iter().take(kept));
+        ids.extend(tokens.take(kept));
         ids.push(self.sep);
-        Sequence { second: ids.len(), ids, truncated: kept < tokens.len() }
+        Sequence { second: ids.len(), ids, truncated: kept < count }
     }
 
     /// `[CLS] query [SEP] passage [SEP]`, the passage cut on the right to `limit` tokens in all. The caller has seen to it
@@ -90,6 +94,15 @@ impl Tokenizer {
         ids.extend(passage.iter().take(kept));
         ids.push(self.sep);
         Sequence { ids, second, truncated: kept < passage.len() }
+    }
+
+    /// How many tokens it has; ids are below.
+    pub(super) fn size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    pub(super) fn vocabulary(&self) -> &str {
+        &self.vocabulary
     }
 
     /// The id that fills up a batch.

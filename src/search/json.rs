@@ -26,6 +26,7 @@ pub(super) fn response(response: &Response) -> Json {
         "candidates": response.candidates,
         "to_judge": response.to_judge,
         "judged": response.judged,
+        "from_cache": response.from_cache,
         "notes": response.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "hits": response.hits.iter().map(hit).collect::<Vec<_>>(),
     })

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use super::Search;
 use super::first_stage::FirstStage;
 use super::response::{Note, Passage, Response, Timings};
+use super::windows::Windows;
 use crate::error::{Error, ModelError};
 use crate::lexical::Analyzer;
-use crate::model::{CrossEncoder, Pairs};
+use crate::model::{CrossEncoder, Input, Pairs};
 use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
-use crate::store::StoredPassage;
+use crate::store::{LogitCache, LogitKey, LogitKeys, StoredPassage};
 
 /// How the logits of a document's passages make the document's (Dai and Callan 2019, section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,17 +32,41 @@ pub enum DocumentLogit {
 pub(super) struct Verdict {
     /// The document's, made of `logits`.
     pub(super) logit: Option<f32>,
+    /// The place of each passage that was judged, the most promising one's being 0, and its logit; in the order of places.
+    logits: Vec<(usize, f32)>,
+    /// The passage with the greatest logit.
+    winner: Option<StoredPassage>,
+}
+
+impl Verdict {
+    fn add(&mut self, at: usize, logit: f32, passage: &StoredPassage, document_logit: DocumentLogit) {
+        let before = self.logits.partition_point(|(place, _)| *place < at);
+        // Of equal ones the more promising, whichever is known first.
+        let better = |(place, other): &(usize, f32)| if *place < at { *other < logit } else { *other <= logit };
+        if self.logits.iter().all(better) {
+            self.winner = Some(passage.clone());
+        }
+        self.logits.insert(before, (at, logit));
+        let logits = || self.logits.iter().map(|(_, logit)| *logit);
+        self.logit = match document_logit {
+            DocumentLogit::Best | DocumentLogit::First => logits().reduce(f32::max),
+            DocumentLogit::Mean => Some(logits().sum::<f32>() / self.logits.len() as f32),
+        };
+    }
+
     /// The logit of each passage that was judged, the most promising passage first.
-    pub(super) logits: Vec<f32>,
-    /// The passage with the greatest logit, and that logit.
-    winner: Option<(StoredPassage, f32)>,
+    pub(super) fn logits(&self) -> Vec<f32> {
+        self.logits.iter().map(|(_, logit)| *logit).collect()
+    }
 }
 
 /// The judging of the first `rerank` candidates, some passages at a time.
-pub(super) struct Judging {
+pub(super) struct Judging<'a> {
     pairs: Pairs,
-    /// The candidate, and the place among its chosen passages, of each pair.
-    owners: Vec<(usize, usize)>,
+    /// The candidate, and the place among its chosen passages, of each pair; and under what its logit is kept.
+    owners: Vec<(usize, usize, Option<LogitKey>)>,
+    numbers: Vec<u64>,
+    cache: &'a LogitCache,
     chosen: Vec<Vec<StoredPassage>>,
     /// One for each candidate, in their order.
     pub(super) verdicts: Vec<Verdict>,
@@ -51,11 +76,11 @@ pub(super) struct Judging {
     truncated: usize,
 }
 
-impl Judging {
+impl<'a> Judging<'a> {
     /// Reads what is to be judged. What is most likely to matter comes first: the candidates' best passages in the first stage's
     /// order, then their second passages, and so on. `None` where there is nothing to judge.
     pub(super) fn begin(
-        search: &Search<'_>,
+        search: &Search<'a>,
         text: &str,
         stage: &FirstStage,
         response: &mut Response,
@@ -65,13 +90,47 @@ impl Judging {
         let begun = Instant::now();
         let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
         let headings = headings(search, judge, &numbers)?;
-        let chosen = match search.document_logit {
-            DocumentLogit::First => beginnings(search, &numbers)?,
-            DocumentLogit::Best | DocumentLogit::Mean => choose(search, text, stage, &numbers, search.passages)?,
+        let first = search.document_logit == DocumentLogit::First;
+        let chosen = match first {
+            true => beginnings(search, &numbers, judge.vocabulary())?,
+            false => choose(search, text, stage, &numbers, search.passages, Some(judge.vocabulary()))?,
         };
         response.timings.read += begun.elapsed();
 
         let begun = Instant::now();
+        let room = match judge.room(text) {
+            Ok(room) => room,
+            Err(ModelError::QueryTooLong { tokens, most, .. }) => {
+                response.notes.push(Note::NotJudged { tokens, most });
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let heading = |candidate: usize, passage: &StoredPassage| {
+            let field = search.snapshot.schema().field(&passage.field);
+            let is_heading = field.is_some_and(|field| field.kind() == FieldType::Heading);
+            if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) }
+        };
+        let mut overlap = Overlap::new(text);
+        let mut windows = Windows {
+            room,
+            most: if first { 1 } else { search.passages },
+            promise: |text: &str| if first { 0.0 } else { overlap.with(text) },
+            read: 0,
+            left: 0,
+        };
+        let chosen: Vec<Vec<StoredPassage>> = chosen
+            .into_iter()
+            .enumerate()
+            .map(|(candidate, passages)| {
+                let heading = passages.first().map_or("", |passage| heading(candidate, passage));
+                windows.of(passages, heading)
+            })
+            .collect();
+        if windows.left > 0 {
+            response.notes.push(Note::WindowsLeft { read: windows.read, of: windows.read + windows.left });
+        }
+
         let mut owners = Vec::new();
         for (candidate, passages) in chosen.iter().enumerate() {
             let filled = passages.iter().enumerate().filter(|(_, passage)| !passage.text.trim().is_empty());
@@ -79,26 +138,31 @@ impl Judging {
         }
         let to_judge = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
         owners.sort_by_key(|&(candidate, at)| (at, candidate));
-        let input = |&(candidate, at): &(usize, usize)| {
+        let cache = search.snapshot.logits();
+        let precision = judge.device().precision().to_string();
+        let keys = search.cache.then(|| LogitKeys::new(judge.identity(), &precision, text));
+        let mut verdicts = vec![Verdict::default(); numbers.len()];
+        let (mut open, mut inputs) = (Vec::new(), Vec::new());
+        for (candidate, at) in owners {
             let passage: &StoredPassage = &chosen[candidate][at];
-            let is_heading =
-                search.snapshot.schema().field(&passage.field).is_some_and(|field| field.kind() == FieldType::Heading);
-            let heading = if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) };
-            with_heading(heading, &passage.text)
-        };
-        let pairs = match judge.pairs(text, owners.iter().map(input).collect()) {
-            Ok(pairs) => pairs,
-            Err(ModelError::QueryTooLong { tokens, most, .. }) => {
-                response.notes.push(Note::NotJudged { tokens, most });
-                return Ok(None);
+            let read = with_heading(heading(candidate, passage), &passage.text);
+            let key = keys.as_ref().map(|keys| keys.key(&read));
+            if let Some(logit) = key.as_ref().and_then(|key| cache.get(key)) {
+                verdicts[candidate].add(at, logit, passage, search.document_logit);
+                response.from_cache += 1;
+                continue;
             }
-            Err(error) => return Err(error.into()),
-        };
+            open.push((candidate, at, key));
+            inputs.push(match &passage.tokens {
+                Some(tokens) if judge.knows(tokens) => Input::Tokens(tokens.clone()),
+                _ => Input::Text(read),
+            });
+        }
+        let pairs = judge.pairs(text, inputs)?;
         response.to_judge = to_judge;
         response.timings.judge += begun.elapsed();
-        let verdicts = vec![Verdict::default(); numbers.len()];
-        let document_logit = search.document_logit;
-        Ok(Some(Self { pairs, owners, chosen, verdicts, document_logit, judged: 0, truncated: 0 }))
+        let (owners, document_logit) = (open, search.document_logit);
+        Ok(Some(Self { pairs, owners, numbers, cache, chosen, verdicts, document_logit, judged: 0, truncated: 0 }))
     }
 
     pub(super) fn finished(&self) -> bool {
@@ -114,21 +178,23 @@ impl Judging {
     pub(super) fn step(&mut self, time: Option<Duration>, timings: &mut Timings) -> Result<(), Error> {
         let begun = Instant::now();
         let judgements = self.pairs.judge(time)?;
-        for (&(candidate, at), judgement) in self.owners[self.judged..].iter().zip(&judgements) {
-            let verdict = &mut self.verdicts[candidate];
-            verdict.logits.push(judgement.logit);
-            if verdict.winner.as_ref().is_none_or(|(_, best)| judgement.logit > *best) {
-                verdict.winner = Some((self.chosen[candidate][at].clone(), judgement.logit));
+        for ((candidate, at, key), judgement) in self.owners[self.judged..].iter().zip(&judgements) {
+            let passage = &self.chosen[*candidate][*at];
+            self.verdicts[*candidate].add(*at, judgement.logit, passage, self.document_logit);
+            // One that was cut would have to be reported again.
+            if let Some(key) = key.filter(|_| !judgement.truncated) {
+                self.cache.put(self.numbers[*candidate], key, judgement.logit);
             }
-            verdict.logit = match self.document_logit {
-                DocumentLogit::Best | DocumentLogit::First => verdict.winner.as_ref().map(|(_, best)| *best),
-                DocumentLogit::Mean => Some(verdict.logits.iter().sum::<f32>() / verdict.logits.len() as f32),
-            };
         }
         self.judged += judgements.len();
         self.truncated += judgements.iter().filter(|judgement| judgement.truncated).count();
         timings.judge += begun.elapsed();
         Ok(())
+    }
+
+    /// Keeps what was judged for later searches.
+    pub(super) fn keep(&self) {
+        self.cache.flush();
     }
 
     /// Candidates that were judged, by one passage at least.
@@ -150,10 +216,10 @@ pub(super) fn winning_passages(
     verdicts: &[Verdict],
     shown: &[usize],
 ) -> Result<Vec<Option<Passage>>, Error> {
-    let winner = |position: usize| verdicts.get(position).and_then(|verdict| Some(verdict.winner.as_ref()?.0.clone()));
+    let winner = |position: usize| verdicts.get(position).and_then(|verdict| verdict.winner.clone());
     let open: Vec<u64> =
         shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
-    let mut rest = choose(search, text, stage, &open, 1)?.into_iter();
+    let mut rest = choose(search, text, stage, &open, 1, None)?.into_iter();
     let mut analyzer = Analyzer::new();
     let words = analyzer.set(text);
     let passage = |position: &usize| {
@@ -177,13 +243,14 @@ fn choose(
     stage: &FirstStage,
     documents: &[u64],
     most: usize,
+    vocabulary: Option<&str>,
 ) -> Result<Vec<Vec<StoredPassage>>, Error> {
     if documents.is_empty() {
         return Ok(Vec::new());
     }
     let table = search.snapshot.passages()?;
     let read = |positions: &[usize]| -> Result<HashMap<usize, StoredPassage>, Error> {
-        let passages = search.snapshot.store().read_passages(&table.index, positions)?;
+        let passages = search.snapshot.store().read_passages(&table.index, positions, vocabulary)?;
         Ok(positions.iter().copied().zip(passages).collect())
     };
     let (chosen, texts) = match &stage.similarities {
@@ -195,7 +262,9 @@ fn choose(
         }
         None => {
             let texts = read(&documents.iter().flat_map(|&document| table.of_document(document)).collect::<Vec<_>>())?;
-            let overlaps = overlaps(text, &texts);
+            let mut overlap = Overlap::new(text);
+            let overlaps: HashMap<usize, f32> =
+                texts.iter().map(|(&position, passage)| (position, overlap.with(&passage.text))).collect();
             let score = |position: usize| overlaps.get(&position).copied().unwrap_or(0.0);
             (documents.iter().map(|&document| table.best_of(document, most, score)).collect(), texts)
         }
@@ -205,28 +274,35 @@ fn choose(
 }
 
 /// The passage that each document begins with.
-fn beginnings(search: &Search<'_>, documents: &[u64]) -> Result<Vec<Vec<StoredPassage>>, Error> {
+fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &str) -> Result<Vec<Vec<StoredPassage>>, Error> {
     let table = search.snapshot.passages()?;
     let first: Vec<Option<usize>> = documents.iter().map(|&document| table.of_document(document).next()).collect();
     let found: Vec<usize> = first.iter().flatten().copied().collect();
-    let mut texts = search.snapshot.store().read_passages(&table.index, &found)?.into_iter();
+    let mut texts = search.snapshot.store().read_passages(&table.index, &found, Some(vocabulary))?.into_iter();
     Ok(first.iter().map(|position| position.and_then(|_| texts.next()).into_iter().collect()).collect())
 }
 
-/// How many different words of the query each passage holds.
-fn overlaps(query: &str, passages: &HashMap<usize, StoredPassage>) -> HashMap<usize, f32> {
-    let mut analyzer = Analyzer::new();
-    let wanted = analyzer.set(query);
-    let mut overlap = |text: &str| {
+/// How many different words of a query a text holds.
+struct Overlap {
+    analyzer: Analyzer,
+    wanted: HashSet<String>,
+}
+
+impl Overlap {
+    fn new(query: &str) -> Self {
+        let mut analyzer = Analyzer::new();
+        Self { wanted: analyzer.set(query), analyzer }
+    }
+
+    fn with(&mut self, text: &str) -> f32 {
         let mut found = HashSet::new();
-        analyzer.words(text, |word| {
-            if let Some(word) = wanted.get(word) {
-                found.insert(word.clone());
+        self.analyzer.words(text, |word| {
+            if let Some(word) = self.wanted.get(word) {
+                found.insert(word.as_str());
             }
         });
         found.len() as f32
-    };
-    passages.iter().map(|(&position, passage)| (position, overlap(&passage.text))).collect()
+    }
 }
 
 /// The headings of documents, joined as they were for the encoder.

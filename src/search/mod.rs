@@ -11,6 +11,7 @@ mod progress;
 mod request;
 mod response;
 mod snapshot;
+mod windows;
 
 pub use crate::rank::FinalOrder;
 pub use judge::DocumentLogit;

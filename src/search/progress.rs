@@ -67,7 +67,7 @@ pub(super) struct Running<'a> {
     response: Response,
     /// What the first stage found; `None` where there was nothing to search or to search for.
     stage: Option<FirstStage>,
-    judging: Option<Judging>,
+    judging: Option<Judging<'a>>,
     /// Why judging ended early.
     ended: Option<Note>,
     /// Whether to judge in batches although nothing may end the search.
@@ -136,6 +136,9 @@ impl<'a> Running<'a> {
         if let Some(judging) = &self.judging {
             response.judged = judging.judged();
             response.notes.extend(judging.note());
+            if self.finished() {
+                judging.keep();
+            }
         }
         response.notes.extend(self.ended.clone());
         response.timings.total = self.begun.elapsed();

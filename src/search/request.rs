@@ -68,6 +68,7 @@ pub struct Search<'a> {
     pub(super) document_logit: DocumentLogit,
     pub(super) deadline: Option<Duration>,
     pub(super) cancel: Option<CancelToken>,
+    pub(super) cache: bool,
     limit: usize,
     fields: Option<Vec<String>>,
     with_passages: bool,
@@ -88,6 +89,7 @@ impl<'a> Search<'a> {
             document_logit: DocumentLogit::default(),
             deadline: None,
             cancel: None,
+            cache: true,
             limit: 10,
             fields: None,
             with_passages: true,
@@ -124,7 +126,8 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How many of a document's passages are judged, the most promising ones; 2 unless set, at least 1. See
+    /// How many of a document's passages are judged, the most promising ones; 2 unless set, at least 1. Of a passage that is longer
+    /// than the cross-encoder reads, overlapping windows count as passages, those with most of the query's words first. See
     /// [`Search::document_logit`].
     #[must_use]
     pub fn passages_per_document(mut self, passages: usize) -> Self {
@@ -160,6 +163,14 @@ impl<'a> Search<'a> {
     #[must_use]
     pub fn cancel(mut self, token: &CancelToken) -> Self {
         self.cancel = Some(token.clone());
+        self
+    }
+
+    /// Whether logits that an earlier search paid for are used, and new ones kept; yes unless set. Without, every candidate is judged:
+    /// for measuring. [`Options::logit_cache`](crate::Options::logit_cache) switches it off for all searches of an index.
+    #[must_use]
+    pub fn logit_cache(mut self, used: bool) -> Self {
+        self.cache = used;
         self
     }
 
@@ -316,7 +327,7 @@ impl<'a> Search<'a> {
 
         let hit = |(at, ((position, fields), passage)): (usize, ((usize, _), Option<Passage>))| {
             let (number, fused) = stage.order[position];
-            let logits = || verdicts.get(position).map_or_else(Vec::new, |verdict| verdict.logits.clone());
+            let logits = || verdicts.get(position).map_or_else(Vec::new, Verdict::logits);
             let judged = judgement(position).zip(rerank_rank(position));
             let judged = judged.map(|(logit, rank)| Judged { rank, logit, logits: logits() });
             Hit {

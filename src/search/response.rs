@@ -27,6 +27,8 @@ pub struct Response {
     pub to_judge: usize,
     /// How many of them it judged, by one passage at least; fewer where time ran out or the search was cancelled.
     pub judged: usize,
+    /// How many passages' logits were known from earlier searches ([`Search::logit_cache`](super::Search::logit_cache)).
+    pub from_cache: usize,
     /// What weakened the answer, if anything did.
     pub notes: Vec<Note>,
     /// The hits, best first.
@@ -90,6 +92,14 @@ pub enum Note {
         /// Of how many.
         of: usize,
     },
+    /// Some passages are longer than the cross-encoder reads, and of their windows not all were to be judged
+    /// ([`Search::passages_per_document`](super::Search::passages_per_document)).
+    WindowsLeft {
+        /// Windows that were.
+        read: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// The cross-encoder read only the beginning of some passages.
     PassagesTruncated {
         /// How many.
@@ -108,6 +118,7 @@ impl Note {
             Self::NotJudged { .. } => "the query was too long to be judged",
             Self::DeadlineReached { .. } => "the deadline came before everything was judged",
             Self::Cancelled { .. } => "the search was cancelled before everything was judged",
+            Self::WindowsLeft { .. } => "passages longer than the cross-encoder reads were not judged throughout",
             Self::PassagesTruncated { .. } => "the cross-encoder read only the beginning of some passages",
         }
     }
@@ -128,6 +139,9 @@ impl fmt::Display for Note {
             }
             Self::DeadlineReached { judged, of } => write!(f, "the deadline came when {judged} of {of} candidates were judged"),
             Self::Cancelled { judged, of } => write!(f, "the search was cancelled when {judged} of {of} candidates were judged"),
+            Self::WindowsLeft { read, of } => {
+                write!(f, "of passages longer than the cross-encoder reads, {read} of {of} windows were to be judged")
+            }
             Self::PassagesTruncated { count, of } => {
                 write!(f, "the cross-encoder read only the beginning of {count} of {of} passages")
             }
@@ -226,6 +240,7 @@ impl Response {
             candidates: 0,
             to_judge: 0,
             judged: 0,
+            from_cache: 0,
             notes: Vec::new(),
             hits: Vec::new(),
         }
@@ -233,7 +248,7 @@ impl Response {
 
     /// The response as one JSON object, the same that the command line prints:
     ///
-    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "notes": [..], "hits": [{"key",
+    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "from_cache", "notes": [..], "hits": [{"key",
     /// "rank", "score", "lexical": {"rank", "score"} or null, "semantic": .., "fused": .., "rerank": {"rank", "logit"} or null,
     /// "passage": {"text", "field", "start", "end"} or null, "fields": {..}}]}`
     pub fn to_json(&self) -> String {

@@ -9,7 +9,7 @@ use crate::lexical::WordsReader;
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
 use crate::schema::{Document, Schema};
-use crate::store::{DocumentIndex, Generation, VectorSource};
+use crate::store::{DocumentIndex, Generation, LogitCache, VectorSource};
 
 /// One committed generation of an index. It never changes, whatever a writer does meanwhile. Cheap to clone, and shared
 /// among threads; its files are kept for as long as a clone lives.
@@ -22,13 +22,14 @@ struct Inner {
     generation: Generation,
     words: WordsReader,
     encoder: Option<Encoder>,
+    logits: Arc<LogitCache>,
     documents: OnceLock<DocumentIndex>,
     passages: OnceLock<PassageTable>,
     loading: Mutex<()>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(generation: Generation, encoder: Option<Encoder>) -> Result<Self, Error> {
+    pub(crate) fn new(generation: Generation, encoder: Option<Encoder>, logits: Arc<LogitCache>) -> Result<Self, Error> {
         let state = &generation.header.words;
         let path = generation.layout.words(state.epoch);
         let words = WordsReader::open(&path, &state.meta)?;
@@ -41,8 +42,8 @@ impl Snapshot {
             );
             return Err(StorageError::Inconsistent { path, fact }.into());
         }
-        let inner =
-            Inner { generation, words, encoder, documents: OnceLock::new(), passages: OnceLock::new(), loading: Mutex::new(()) };
+        let (documents, passages) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner { generation, words, encoder, logits, documents, passages, loading: Mutex::new(()) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -115,6 +116,10 @@ impl Snapshot {
 
     pub(super) fn words(&self) -> &WordsReader {
         &self.inner.words
+    }
+
+    pub(super) fn logits(&self) -> &LogitCache {
+        &self.inner.logits
     }
 
     pub(crate) fn encoder(&self) -> Option<&Encoder> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, FixedSizeListArray, Float32Array, Float64Builder, Int64Builder, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanBuilder, FixedSizeListArray, Float32Array, Float64Builder, Int64Builder, ListArray,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
@@ -22,6 +23,7 @@ pub(super) const FIELD: &str = "_field";
 pub(super) const START: &str = "_start";
 pub(super) const END: &str = "_end";
 pub(super) const TEXT: &str = "_text";
+pub(super) const TOKENS: &str = "_tokens";
 pub(super) const VECTOR: &str = "_vector";
 
 /// A passage on its way to the table.
@@ -37,6 +39,8 @@ pub(crate) struct PassageRow {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) text: String,
+    /// What the encoder reads, headings included, without special tokens; empty where there is no encoder.
+    pub(crate) tokens: Vec<u32>,
     pub(crate) vector: Option<Vec<f32>>,
 }
 
@@ -60,7 +64,8 @@ fn column_type(kind: FieldType) -> DataType {
     }
 }
 
-pub(super) fn passages_schema(dimension: Option<usize>) -> SchemaRef {
+/// `tokens`: whether they are kept.
+pub(super) fn passages_schema(tokens: bool, dimension: Option<usize>) -> SchemaRef {
     let mut columns = vec![
         Field::new(NUMBER, DataType::UInt64, false),
         Field::new(ORDINAL, DataType::UInt32, false),
@@ -69,9 +74,14 @@ pub(super) fn passages_schema(dimension: Option<usize>) -> SchemaRef {
         Field::new(END, DataType::UInt64, false),
         Field::new(TEXT, DataType::Utf8, false),
     ];
+    columns.extend(tokens.then(|| Field::new(TOKENS, DataType::List(token_item()), false)));
     columns
         .extend(dimension.map(|dimension| Field::new(VECTOR, DataType::FixedSizeList(vector_item(), dimension as i32), false)));
     Arc::new(ArrowSchema::new(columns))
+}
+
+fn token_item() -> Arc<Field> {
+    Arc::new(Field::new("item", DataType::UInt32, true))
 }
 
 fn vector_item() -> Arc<Field> {
@@ -123,7 +133,7 @@ pub(super) fn documents_batch(schema: &Schema, documents: &[(u64, Document)]) ->
     RecordBatch::try_new(documents_schema(schema), columns)
 }
 
-pub(super) fn passages_batch(dimension: Option<usize>, rows: &[PassageRow]) -> Result<RecordBatch, ArrowError> {
+pub(super) fn passages_batch(tokens: bool, dimension: Option<usize>, rows: &[PassageRow]) -> Result<RecordBatch, ArrowError> {
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.document))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.ordinal))),
@@ -132,11 +142,16 @@ pub(super) fn passages_batch(dimension: Option<usize>, rows: &[PassageRow]) -> R
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.end))),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.text))),
     ];
+    if tokens {
+        let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.tokens.len()));
+        let values = UInt32Array::from_iter_values(rows.iter().flat_map(|row| row.tokens.iter().copied()));
+        columns.push(Arc::new(ListArray::try_new(token_item(), offsets, Arc::new(values), None)?));
+    }
     if let Some(dimension) = dimension {
         let values = Float32Array::from_iter_values(rows.iter().flat_map(|row| row.vector.iter().flatten().copied()));
         columns.push(Arc::new(FixedSizeListArray::try_new(vector_item(), dimension as i32, Arc::new(values), None)?));
     }
-    RecordBatch::try_new(passages_schema(dimension), columns)
+    RecordBatch::try_new(passages_schema(tokens, dimension), columns)
 }
 
 /// The values of one row of the documents table in the given fields; those without a value are left out. `None` where a column is

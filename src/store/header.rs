@@ -14,7 +14,7 @@ use crate::schema::Schema;
 
 const MAGIC: [u8; 8] = *b"fossick\n";
 /// The newest format that this code reads, and the one that it writes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Feature bits that this code understands; an index with any other must not be touched.
 const FEATURES: u64 = 0;
 /// Magic, version, feature bits, length of the body.
@@ -75,6 +75,8 @@ pub(crate) struct Header {
     pub(crate) passages: u64,
     pub(crate) words: WordsState,
     pub(crate) vectors: VectorSource,
+    /// What the passages' tokens are tokens of, a hash; `None` where none are kept.
+    pub(crate) vocabulary: Option<String>,
     pub(crate) passage_options: PassageOptions,
     pub(crate) schema: Schema,
 }
@@ -181,6 +183,7 @@ mod tests {
             passages: 80,
             words: WordsState { epoch: 0, opstamp: 55, meta: b"{}".to_vec() },
             vectors: VectorSource::Application(384),
+            vocabulary: Some("abc".to_owned()),
             passage_options: PassageOptions::default(),
             schema: Schema::builder().heading("title").text("body").build().unwrap(),
         }
@@ -204,7 +207,7 @@ mod tests {
         let checksum = crc32c::crc32c(&bytes[..end]).to_le_bytes();
         bytes[end..].copy_from_slice(&checksum);
         let message = Header::decode(&layout(), &bytes).unwrap_err().to_string();
-        assert!(message.contains("version 9") && message.contains("up to 2"), "{message}");
+        assert!(message.contains("version 9") && message.contains("up to 3"), "{message}");
     }
 
     #[test]

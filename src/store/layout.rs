@@ -47,6 +47,11 @@ impl Layout {
         self.root.join(format!("words-{epoch}"))
     }
 
+    /// What the cross-encoder has said; no part of any generation.
+    pub(crate) fn logits(&self) -> PathBuf {
+        self.root.join("logits")
+    }
+
     /// One small file for each generation that a reader holds.
     pub(crate) fn readers(&self) -> PathBuf {
         self.root.join("readers")
@@ -71,6 +76,7 @@ impl Layout {
             "passages.lance",
             "words-0",
             "readers",
+            "logits",
             ".DS_Store",
             "Thumbs.db",
             "desktop.ini",

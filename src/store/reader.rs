@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt64Type};
+use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
 
-use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, START, TEXT, VECTOR, document_values};
+use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, START, TEXT, TOKENS, VECTOR, document_values};
 use super::lock::{Announced, ReaderPin};
 use super::table::Table;
 use super::thread::LanceThread;
@@ -80,6 +80,8 @@ pub(crate) struct StoredPassage {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) text: String,
+    /// What a model with the index's vocabulary reads of it, headings included, where that was asked for and is kept.
+    pub(crate) tokens: Option<Vec<u32>>,
 }
 
 /// A generation that stays readable for as long as this lives.
@@ -192,13 +194,21 @@ impl Generation {
         (0..batch.num_rows()).map(row).collect()
     }
 
-    /// Passages by their positions in the [`PassageIndex`], in the order asked for.
-    pub(crate) fn read_passages(&self, index: &PassageIndex, positions: &[usize]) -> Result<Vec<StoredPassage>, StorageError> {
+    /// Passages by their positions in the [`PassageIndex`], in the order asked for; with their tokens where those are of that
+    /// vocabulary.
+    pub(crate) fn read_passages(
+        &self,
+        index: &PassageIndex,
+        positions: &[usize],
+        vocabulary: Option<&str>,
+    ) -> Result<Vec<StoredPassage>, StorageError> {
         if positions.is_empty() {
             return Ok(Vec::new());
         }
         let addresses: Vec<u64> = positions.iter().filter_map(|&at| index.addresses.get(at).copied()).collect();
-        let batch = self.passages.take(&addresses, &[FIELD, START, END, TEXT])?;
+        let with_tokens = vocabulary.is_some() && vocabulary == self.header.vocabulary.as_deref();
+        let columns = [FIELD, START, END, TEXT, TOKENS];
+        let batch = self.passages.take(&addresses, &columns[..columns.len() - usize::from(!with_tokens)])?;
         let (fields, texts) = (strings(&self.passages, &batch, FIELD)?, strings(&self.passages, &batch, TEXT)?);
         let (starts, ends) = (self.numbers(&self.passages, &batch, START)?, self.numbers(&self.passages, &batch, END)?);
         let places = starts.iter().zip(ends);
@@ -207,8 +217,22 @@ impl Generation {
             start: *start,
             end: *end,
             text: text.to_owned(),
+            tokens: None,
         };
-        Ok(fields.into_iter().zip(texts).zip(places).map(passage).collect())
+        let mut passages: Vec<StoredPassage> = fields.into_iter().zip(texts).zip(places).map(passage).collect();
+        if with_tokens {
+            let tokens = self.tokens(&batch)?;
+            passages.iter_mut().zip(tokens).for_each(|(passage, tokens)| passage.tokens = Some(tokens));
+        }
+        Ok(passages)
+    }
+
+    fn tokens(&self, batch: &RecordBatch) -> Result<Vec<Vec<u32>>, StorageError> {
+        let column = batch.column_by_name(TOKENS);
+        let wrong = || self.passages.wrong_column(TOKENS, "lists of 32-bit numbers", column.map(|column| column.data_type()));
+        let lists = column.and_then(|column| column.as_list_opt::<i32>()).ok_or_else(wrong)?;
+        let row = |row| Some(lists.value(row).as_primitive_opt::<UInt32Type>()?.values().to_vec());
+        (0..lists.len()).map(|at| row(at).ok_or_else(wrong)).collect()
     }
 
     fn numbers<'a>(&self, table: &Table, batch: &'a RecordBatch, column: &str) -> Result<&'a [u64], StorageError> {

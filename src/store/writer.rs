@@ -8,6 +8,7 @@ use arrow::error::ArrowError;
 use super::columns::{NUMBER, PassageRow, documents_batch, documents_schema, passages_batch, passages_schema};
 use super::layout::sync_directory;
 use super::lock::{ReaderPin, WriterLock};
+use super::logits::forget_documents;
 use super::table::Table;
 use super::thread::LanceThread;
 use super::{Content, Generation, Header, Layout, WordsState};
@@ -24,6 +25,8 @@ pub(crate) struct StoreWriter {
     durable: HashSet<PathBuf>,
     /// Document numbers to be deleted by the commit.
     dead: Vec<u64>,
+    /// Document numbers that commits deleted and whose logits may still be kept.
+    gone: HashSet<u64>,
     added_documents: u64,
     added_passages: u64,
     dead_passages: u64,
@@ -48,7 +51,8 @@ impl StoreWriter {
         let thread = LanceThread::start()?;
         let mut header = header(layout)?;
         let documents = Table::create(layout.documents(), documents_schema(&header.schema), &thread)?;
-        let passages = Table::create(layout.passages(), passages_schema(header.vectors.dimension()), &thread)?;
+        let passages =
+            Table::create(layout.passages(), passages_schema(header.vocabulary.is_some(), header.vectors.dimension()), &thread)?;
         header.documents_version = documents.version();
         header.passages_version = passages.version();
         let mut durable = HashSet::new();
@@ -83,6 +87,7 @@ impl StoreWriter {
             passages,
             durable: HashSet::new(),
             dead: Vec::new(),
+            gone: HashSet::new(),
             added_documents: 0,
             added_passages: 0,
             dead_passages: 0,
@@ -108,7 +113,8 @@ impl StoreWriter {
             self.added_documents += documents.len() as u64;
         }
         if !passages.is_empty() {
-            let batch = passages_batch(self.header.vectors.dimension(), passages).map_err(invalid(&self.passages))?;
+            let (tokens, dimension) = (self.header.vocabulary.is_some(), self.header.vectors.dimension());
+            let batch = passages_batch(tokens, dimension, passages).map_err(invalid(&self.passages))?;
             self.passages.append(batch)?;
             self.added_passages += passages.len() as u64;
         }
@@ -146,7 +152,7 @@ impl StoreWriter {
         };
         header.publish(&self.layout)?;
         self.header = header;
-        self.dead.clear();
+        self.gone.extend(self.dead.drain(..));
         (self.added_documents, self.added_passages, self.dead_passages) = (0, 0, 0);
         Ok(&self.header)
     }
@@ -162,6 +168,9 @@ impl StoreWriter {
             if let Err(error) = table.clean(committed) {
                 tracing::warn!(%error, "old versions are left for the next commit to remove");
             }
+        }
+        if !self.gone.is_empty() && forget_documents(&self.layout, |number| !self.gone.contains(&number)) {
+            self.gone.clear();
         }
         true
     }

@@ -1,8 +1,8 @@
 //! The cross-encoder decides the order of what it judged, over any first stage.
 
-use fossick::{DocumentLogit, FinalOrder, Index, Mode, Options, PassageOptions};
+use fossick::{DocumentLogit, FinalOrder, Index, Mode, Note, Options, PassageOptions};
 
-use crate::common::{encoded_index, encoder, judge, keys, note, schema, words_index};
+use crate::common::{encoded_index, encoder, judge, keys, note, schema, vectors_index, words_index};
 
 #[test]
 fn judged_hits_come_first_by_logit_and_the_rest_keep_their_order() {
@@ -97,17 +97,41 @@ fn the_winning_passage_is_the_one_that_answers_with_its_place() {
 }
 
 #[test]
-fn a_passage_that_the_judge_cannot_read_whole_is_reported() {
-    let directory = tempfile::tempdir().unwrap();
-    let index = Index::open_or_create(directory.path().join("index"), Options::new().schema(schema()).own_vectors(2)).unwrap();
+fn a_passage_longer_than_the_judge_reads_is_judged_by_the_windows_that_promise_most() {
+    let (_directory, index) = vectors_index();
     let mut writer = index.writer().unwrap();
-    writer.add(note("long", "", &"A long document in one piece. ".repeat(200)).vector([1.0, 0.0])).unwrap();
+    let filler = "This sentence is about nothing in particular. ".repeat(150);
+    let body = format!("{filler}The cat is fed twice a day, at seven and at six. {filler}");
+    writer.add(note("long", "Household", &body).vector([1.0, 0.0])).unwrap();
     writer.add(note("none", "", "").vector([0.5, 0.5])).unwrap();
     writer.commit().unwrap();
-    let response = index.snapshot().unwrap().search("piece").vector([1.0, 0.0]).rerank(5, &judge()).run().unwrap();
-    assert!(response.notes.iter().any(|note| note.to_string().contains("1 of 1 passages")), "{:?}", response.notes);
+    let (snapshot, judge) = (index.snapshot().unwrap(), judge());
+    let search = snapshot.search("how often is the cat fed").vector([1.0, 0.0]).rerank(5, &judge);
+    let response = search.clone().run().unwrap();
     // A document without text is found by its vector, and the judge is not asked about nothing.
     assert_eq!((keys(&response).as_slice(), response.judged), (&["long", "none"][..], 1));
+    let passage = response.hits[0].passage.as_ref().unwrap();
+    assert!(passage.text.contains("twice a day") && passage.text.len() < 3_000, "{passage:?}");
+    assert_eq!(&body[passage.start..passage.end], passage.text);
+    assert_eq!(response.hits[0].rerank.as_ref().unwrap().logits.len(), 2, "two passages may be spent, windows count");
+    let [Note::WindowsLeft { read: 2, of }] = response.notes[..] else { panic!("{:?}", response.notes) };
+
+    // With as many as there are, nothing is left; the beginning alone is a choice.
+    let whole = search.clone().passages_per_document(of).run().unwrap();
+    assert_eq!((whole.notes.len(), whole.hits[0].rerank.as_ref().unwrap().logits.len()), (0, of));
+    let first = search.document_logit(DocumentLogit::First).run().unwrap();
+    assert_eq!(first.hits[0].passage.as_ref().unwrap().start, 0);
+    assert_eq!(first.notes, [Note::WindowsLeft { read: 1, of }]);
+}
+
+#[test]
+fn what_even_a_window_cannot_hold_is_reported() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("long", "", &format!("{}piece", "x7q9z ".repeat(300))).vector([1.0, 0.0])).unwrap();
+    writer.commit().unwrap();
+    let response = index.snapshot().unwrap().search("piece").vector([1.0, 0.0]).rerank(5, &judge()).run().unwrap();
+    assert!(response.notes.iter().any(|note| note.to_string().contains("only the beginning of 1 of 1")), "{:?}", response.notes);
 }
 
 #[test]

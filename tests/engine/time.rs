@@ -34,7 +34,7 @@ fn notes() -> (tempfile::TempDir, Index) {
 }
 
 fn search(snapshot: &Snapshot) -> Search<'_> {
-    snapshot.search("how do I dig a well by hand").candidates(count())
+    snapshot.search("how do I dig a well by hand").candidates(count()).logit_cache(false)
 }
 
 fn first_stage(snapshot: &Snapshot) -> Response {

@@ -38,6 +38,9 @@ pub struct Arguments {
     /// End judging after so many milliseconds, and order by what was judged until then
     #[arg(long, value_name = "MS")]
     deadline: Option<u64>,
+    /// Judge every candidate, also what an earlier search has judged, and keep nothing of it
+    #[arg(long)]
+    no_cache: bool,
     /// Hits to show
     #[arg(long, value_name = "N", default_value_t = 5)]
     limit: usize,
@@ -126,6 +129,7 @@ fn answer(
 ) -> Result<(), Failure> {
     let mut search =
         snapshot.search(query).candidates(arguments.candidates).limit(arguments.limit).final_order(arguments.order.into());
+    search = search.logit_cache(!arguments.no_cache);
     if let Some(mode) = mode {
         search = search.mode(mode);
     }
@@ -187,6 +191,10 @@ fn page(response: &Response, schema: &Schema) -> String {
         let _ = writeln!(page, "note: {note}");
     }
     let took = &response.timings;
+    let known = match response.from_cache {
+        0 => String::new(),
+        known => format!(", {known} passages from the cache"),
+    };
     let device = response.device.as_deref().map_or_else(String::new, |device| format!(" on {device}"));
     let _ = writeln!(
         page,
@@ -194,7 +202,7 @@ fn page(response: &Response, schema: &Schema) -> String {
         styled(
             FAINT,
             format_args!(
-                "{} in all: first stage {}, judging {} ({} of {} candidates{device})",
+                "{} in all: first stage {}, judging {} ({} of {} candidates{known}{device})",
                 time(took.total),
                 time(took.total.saturating_sub(took.judge)),
                 time(took.judge),
