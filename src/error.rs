@@ -150,6 +150,26 @@ pub enum ModelError {
         /// The names that exist.
         available: String,
     },
+    /// No device satisfies a rule.
+    #[error("no device satisfies the rule; available: {available}; loosen the rule, or choose one of them by name")]
+    NoSuitableDevice {
+        /// The names that exist.
+        available: String,
+    },
+    /// A device whose buffers are too small for a model.
+    #[error(
+        "{device}: {what} takes {needed} bytes, and one buffer of this device has at most {limit}; choose another device, `cpu` always exists, or a smaller model"
+    )]
+    DeviceTooSmall {
+        /// The device's name.
+        device: String,
+        /// What does not fit.
+        what: &'static str,
+        /// Its bytes.
+        needed: u64,
+        /// The bytes that the device allows.
+        limit: u64,
+    },
     /// A device that does not compute in that precision.
     #[error("{device} does not compute in {precision}; available: {available}; choose one of them, or another device")]
     NoSuchPrecision {

@@ -1,5 +1,8 @@
 //! The BERT network (Devlin et al. 2019) in Burn, for inference on a GPU. On the CPU it is the plain twin of [`super::cpu`].
 //!
+//! One tensor of integers goes up a batch, and one of numbers comes down; all else is made on the device. In 16 bits the dense
+//! layers alone are: attention, normalisation and the sums between layers stay in f32.
+//!
 //! Post-norm transformer layers: multi-head self-attention (Vaswani et al. 2017, eq. 1) and a feed-forward part, each followed
 //! by a residual sum and a layer normalisation. Padding is masked in attention, so what else is in a batch does not change a
 //! sequence's numbers beyond rounding.
@@ -7,11 +10,13 @@
 use burn::tensor::activation::{gelu, gelu_approximate, relu, tanh};
 use burn::tensor::module::{attention, embedding, layer_norm, linear};
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 use super::Device;
 use super::batch::Sequence;
 use super::config::{Activation, Config};
+use super::precision::Precision;
+use super::shapes::Shape;
 use super::weights::Weights;
 use crate::error::ModelError;
 
@@ -26,28 +31,34 @@ pub(super) enum Positions {
 
 /// y = x W + b.
 struct Dense {
-    /// [in, out]
+    /// [in, out], in the type that is multiplied in.
     weight: Tensor<2>,
     bias: Tensor<1>,
+    half: bool,
 }
 
 impl Dense {
     /// From a weight in Hugging Face's order, [out, in].
-    fn new(weight: Vec<f32>, bias: Vec<f32>, [outputs, inputs]: [usize; 2], device: &Device) -> Self {
-        let weight: Tensor<2> = Tensor::from_data(TensorData::new(weight, [outputs, inputs]), device.burn());
-        Self { weight: weight.transpose(), bias: Tensor::from_data(TensorData::new(bias, [outputs]), device.burn()) }
+    fn new(weight: Vec<f32>, bias: Vec<f32>, [outputs, inputs]: [usize; 2], precision: Precision, device: &Device) -> Self {
+        let half = precision == Precision::F16;
+        let dtype = if half { DType::F16 } else { DType::F32 };
+        let weight: Tensor<2> = Tensor::from_data(TensorData::new(weight, [outputs, inputs]), (device.burn(), dtype));
+        Self { weight: weight.transpose(), bias: Tensor::from_data(TensorData::new(bias, [outputs]), device.burn()), half }
     }
 
-    /// `NAME.weight` and `NAME.bias` of the network.
+    /// `NAME.weight` and `NAME.bias` of the network, in the device's precision.
     fn read(weights: &Weights, name: &str, [outputs, inputs]: [usize; 2], device: &Device) -> Result<Self, ModelError> {
         let weight = weights.network(&format!("{name}.weight"), &[outputs, inputs])?;
         let bias = weights.network(&format!("{name}.bias"), &[outputs])?;
-        Ok(Self::new(weight, bias, [outputs, inputs], device))
+        Ok(Self::new(weight, bias, [outputs, inputs], device.precision(), device))
     }
 
-    /// [.., in] to [.., out].
+    /// [.., in] to [.., out], f32 both.
     fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.clone(), Some(self.bias.clone()))
+        match self.half {
+            false => linear(x, self.weight.clone(), Some(self.bias.clone())),
+            true => linear(x.cast(DType::F16), self.weight.clone(), None).cast(DType::F32) + self.bias.clone().unsqueeze(),
+        }
     }
 }
 
@@ -98,7 +109,7 @@ impl Layer {
     }
 
     /// `x`: [batch, length, hidden]; `mask`: [batch, length], true where a token is padding. Gives [batch, wanted, hidden].
-    fn forward(&self, x: Tensor<3>, mask: Option<&Tensor<2, Bool>>, wanted: Positions, config: &Config) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, mask: &Tensor<2, Bool>, wanted: Positions, config: &Config) -> Tensor<3> {
         let [batch, length, hidden] = x.dims();
         let heads = |t: Tensor<3>| {
             let [_, rows, _] = t.dims();
@@ -109,12 +120,12 @@ impl Layer {
             Positions::All => x.clone(),
         };
         let rows = asking.dims()[1];
-        let mask = mask.map(|mask| mask.clone().reshape([batch, 1, 1, length]).expand([batch, config.heads, rows, length]));
+        let mask = mask.clone().reshape([batch, 1, 1, length]).expand([batch, config.heads, rows, length]);
         let context = attention(
             heads(self.query.forward(asking.clone())),
             heads(self.key.forward(x.clone())),
             heads(self.value.forward(x)),
-            mask,
+            Some(mask),
             None,
             AttentionModuleOptions::default(),
         );
@@ -133,8 +144,12 @@ impl Layer {
 /// The network without a head.
 pub(super) struct Bert {
     words: Tensor<2>,
-    positions: Tensor<2>,
-    types: Tensor<2>,
+    /// [1, positions, hidden]: what a position stands for, and the first type.
+    positions: Tensor<3>,
+    /// [1, 1, hidden]: what the second type has more than the first.
+    second: Tensor<3>,
+    /// [1, positions]: 0, 1, 2 and so on.
+    places: Tensor<2, Int>,
     norm: Norm,
     layers: Vec<Layer>,
     config: Config,
@@ -144,14 +159,22 @@ pub(super) struct Bert {
 impl Bert {
     /// Reads the weights onto the device.
     pub(super) fn read(weights: &Weights, config: &Config, device: &Device) -> Result<Self, ModelError> {
-        let table = |name: &str, rows: usize| -> Result<Tensor<2>, ModelError> {
-            let values = weights.network(&format!("embeddings.{name}.weight"), &[rows, config.hidden])?;
-            Ok(Tensor::from_data(TensorData::new(values, [rows, config.hidden]), device.burn()))
-        };
+        let table = |name: &str, rows: usize| weights.network(&format!("embeddings.{name}.weight"), &[rows, config.hidden]);
+        let tensor =
+            |values: Vec<f32>, rows: usize| Tensor::<2>::from_data(TensorData::new(values, [rows, config.hidden]), device.burn());
+        let types = table("token_type_embeddings", config.types)?;
+        let (first, rest) = types.split_at(config.hidden);
+        // A model with one type has no second one to add.
+        let second = first.iter().zip(rest).map(|(first, second)| second - first);
+        let second: Vec<f32> = second.chain(std::iter::repeat(0.0)).take(config.hidden).collect();
+        let positions = table("position_embeddings", config.positions)?;
+        let positions = positions.iter().zip(first.iter().cycle()).map(|(position, first)| position + first).collect();
+        let places: Vec<i32> = (0..config.positions as i32).collect();
         Ok(Self {
-            words: table("word_embeddings", config.vocabulary)?,
-            positions: table("position_embeddings", config.positions)?,
-            types: table("token_type_embeddings", config.types)?,
+            words: tensor(table("word_embeddings", config.vocabulary)?, config.vocabulary),
+            positions: tensor(positions, config.positions).unsqueeze(),
+            second: tensor(second, 1).unsqueeze(),
+            places: Tensor::from_data(TensorData::new(places, [1, config.positions]), device.burn()),
             norm: Norm::read(weights, "embeddings.LayerNorm", config, device)?,
             layers: (0..config.layers).map(|index| Layer::read(weights, index, config, device)).collect::<Result<_, _>>()?,
             config: config.clone(),
@@ -159,32 +182,36 @@ impl Bert {
         })
     }
 
-    /// The last layer's output for a batch, [batch, wanted positions, hidden]; sequences shorter than the longest are
-    /// padded with `pad`.
-    pub(super) fn forward(&self, batch: &[&Sequence], pad: u32, wanted: Positions) -> Tensor<3> {
-        let length = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
-        let shape = [batch.len(), length];
-        let each = || batch.iter().flat_map(|sequence| (0..length).map(move |at| (*sequence, at)));
-        let whole = |values: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(values, shape), self.device.burn());
-        let ids = whole(each().map(|(s, at)| s.ids.get(at).copied().unwrap_or(pad) as i32).collect());
-        let types = whole(each().map(|(s, at)| i32::from(at >= s.second && at < s.ids.len())).collect());
-        let mask = batch.iter().any(|sequence| sequence.ids.len() < length).then(|| {
-            let padding: Vec<bool> = each().map(|(s, at)| at >= s.ids.len()).collect();
-            Tensor::<2, Bool>::from_data(TensorData::new(padding, shape), self.device.burn())
-        });
-        let positions = self.positions.clone().narrow(0, 0, length).unsqueeze::<3>();
-        let embedded = embedding(self.words.clone(), ids) + embedding(self.types.clone(), types) + positions;
+    /// The last layer's output for a batch, [shape's count, wanted positions, hidden]; sequences are filled up with `pad`, and
+    /// rows that no sequence has mean nothing.
+    pub(super) fn forward(&self, batch: &[&Sequence], shape: Shape, pad: u32, wanted: Positions) -> Tensor<3> {
+        let Shape { count, length } = shape;
+        // How many tokens a sequence has, where its second part begins, and its ids.
+        let mut rows: Vec<i32> = Vec::with_capacity(count * (2 + length));
+        let nothing = [pad];
+        for index in 0..count {
+            let (ids, second) = batch.get(index).map_or((&nothing[..], 1), |sequence| (&sequence.ids[..], sequence.second));
+            rows.extend([ids.len() as i32, second as i32]);
+            rows.extend(ids.iter().chain(std::iter::repeat(&pad)).take(length).map(|&id| id as i32));
+        }
+        let rows = Tensor::<2, Int>::from_data(TensorData::new(rows, [count, 2 + length]), self.device.burn());
+        let places = || self.places.clone().narrow(1, 0, length).expand([count, length]);
+        let from = |column: usize| rows.clone().narrow(1, column, 1).expand([count, length]);
+        let padding = places().greater_equal(from(0));
+        let second = places().greater_equal(from(1)).float().unsqueeze_dim::<3>(2);
+        let positions = self.positions.clone().narrow(1, 0, length);
+        let embedded = embedding(self.words.clone(), rows.narrow(1, 2, length)) + positions + second * self.second.clone();
         let mut x = self.norm.forward(embedded);
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
             let wanted = if index == last { wanted } else { Positions::All };
-            x = layer.forward(x, mask.as_ref(), wanted, &self.config);
+            x = layer.forward(x, &padding, wanted, &self.config);
         }
         x
     }
 }
 
-/// What turns the first position into one logit: a pooler (dense, tanh) and a linear classifier.
+/// What turns the first position into one logit: a pooler (dense, tanh) and a linear classifier; f32 in each precision.
 pub(super) struct Classifier {
     pooler: Dense,
     classifier: Dense,
@@ -196,8 +223,14 @@ impl Classifier {
         let weight = weights.head("classifier.weight", &[1, hidden])?;
         let bias = weights.head("classifier.bias", &[1])?;
         Ok(Self {
-            pooler: Dense::read(weights, "pooler.dense", [hidden, hidden], device)?,
-            classifier: Dense::new(weight, bias, [1, hidden], device),
+            pooler: Dense::new(
+                weights.network("pooler.dense.weight", &[hidden, hidden])?,
+                weights.network("pooler.dense.bias", &[hidden])?,
+                [hidden, hidden],
+                Precision::F32,
+                device,
+            ),
+            classifier: Dense::new(weight, bias, [1, hidden], Precision::F32, device),
         })
     }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 use super::batch::Sequence;
 use super::bert::Positions;
 use super::config::Config;
-use super::device::Precision;
 use super::kernels::{Attention, Heads, Linear, LinearWeight, Quantized, activate, add_and_normalize};
+use super::precision::CpuPrecision;
 use super::weights::Weights;
 use crate::error::ModelError;
 
@@ -32,11 +32,16 @@ impl Norm {
 }
 
 /// `NAME.weight` and `NAME.bias` of several layers that have the same input, as one.
-fn dense(weights: &Weights, names: &[String], [outputs, inputs]: [usize; 2], precision: Precision) -> Result<Linear, ModelError> {
+fn dense(
+    weights: &Weights,
+    names: &[String],
+    [outputs, inputs]: [usize; 2],
+    precision: CpuPrecision,
+) -> Result<Linear, ModelError> {
     let mut bias = Vec::new();
     let mut weight = match precision {
-        Precision::F32 => LinearWeight::Exact(Vec::new()),
-        Precision::Int8 => LinearWeight::Eight { values: Vec::new(), scale: Vec::new() },
+        CpuPrecision::F32 => LinearWeight::Exact(Vec::new()),
+        CpuPrecision::Int8 => LinearWeight::Eight { values: Vec::new(), scale: Vec::new() },
     };
     for name in names {
         let (tensor, shape) = (format!("{name}.weight"), [outputs, inputs]);
@@ -64,7 +69,7 @@ struct Layer {
 }
 
 impl Layer {
-    fn read(weights: &Weights, index: usize, config: &Config, precision: Precision) -> Result<Self, ModelError> {
+    fn read(weights: &Weights, index: usize, config: &Config, precision: CpuPrecision) -> Result<Self, ModelError> {
         let (hidden, wide) = (config.hidden, config.intermediate);
         let name = |part: &&str| format!("encoder.layer.{index}.{part}");
         let dense = |parts: &[&str], shape| dense(weights, &parts.iter().map(name).collect::<Vec<_>>(), shape, precision);
@@ -108,7 +113,7 @@ pub(super) struct CpuBert {
 }
 
 impl CpuBert {
-    pub(super) fn read(weights: &Weights, config: &Config, precision: Precision) -> Result<Self, ModelError> {
+    pub(super) fn read(weights: &Weights, config: &Config, precision: CpuPrecision) -> Result<Self, ModelError> {
         let table = |name: &str, rows| weights.network(&format!("embeddings.{name}.weight"), &[rows, config.hidden]);
         Ok(Self {
             words: table("word_embeddings", config.vocabulary)?,
@@ -206,7 +211,7 @@ impl CpuClassifier {
         let hidden = config.hidden;
         let weight = weights.head("classifier.weight", &[1, hidden])?;
         let bias = weights.head("classifier.bias", &[1])?.into_iter().sum();
-        Ok(Self { pooler: dense(weights, &["pooler.dense".to_owned()], [hidden, hidden], Precision::F32)?, weight, bias })
+        Ok(Self { pooler: dense(weights, &["pooler.dense".to_owned()], [hidden, hidden], CpuPrecision::F32)?, weight, bias })
     }
 
     /// [batch, hidden] to the logits, before any sigmoid.

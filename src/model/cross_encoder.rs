@@ -14,6 +14,7 @@ use super::loaded::Loaded;
 use super::network::Scorer;
 use super::pace::Pace;
 use super::tokenize::Tokenizer;
+use super::turns::Turns;
 use super::{Device, ModelIdentity};
 use crate::error::ModelError;
 use crate::parallel;
@@ -73,7 +74,7 @@ impl Inner {
         if files.config.types < 2 {
             return Err(ModelError::content(&path, "type_vocab_size is 1; a pair needs 2"));
         }
-        let network = Scorer::read(&files.weights, &files.config, device)?;
+        let network = Scorer::open(&files, device)?;
         Ok(Self {
             identity: ModelIdentity::new(files.name(), 1, &files.parts()),
             device: device.clone(),
@@ -127,6 +128,23 @@ impl CrossEncoder {
     /// The most tokens that the model reads, the query and three special tokens included.
     pub fn max_tokens(&self) -> usize {
         self.inner.max_tokens
+    }
+
+    /// Has a GPU compile and try what batches will ask of it, so that the first query does not wait for that: seconds to minutes, on a
+    /// thread of the application's choice. On the CPU there is nothing to do.
+    ///
+    /// # Errors
+    /// [`ModelError::Compute`].
+    pub fn warm_up(&self) -> Result<(), ModelError> {
+        let inner = &self.inner;
+        Turns::of(inner.device.info().kind)
+            .alone(|| inner.network.warm_up(inner.max_tokens))
+            .map_err(|reason| inner.failed(reason))
+    }
+
+    /// Why the CPU does the work of a GPU: that could not be opened, or has failed since. `None` while the wish is met.
+    pub fn fallback(&self) -> Option<&str> {
+        self.inner.device.fallback().or_else(|| self.inner.network.lost())
     }
 
     /// Judges passages against a query, in the order given. A passage's logit does not depend on the others.

@@ -1,107 +1,24 @@
 //! Where the networks run: a GPU through WGPU, or the CPU.
 //!
 //! Burn registers one runtime for each adapter of a process, for good; this module keeps the handles so that opening the same
-//! adapter twice gives the same runtime. Adapters are listed once a process.
+//! adapter twice gives the same runtime.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use burn::BurnConfig;
-use burn::tensor::wgpu::WgpuBackend;
-use burn::tensor::wgpu::wgpu::{self, Backends, DeviceType, InstanceDescriptor};
 use cubecl_environment::config::RuntimeConfig;
 use cubecl_runtime::config::CubeClRuntimeConfig;
 
+use super::adapter::{self, DRIVERS, DeviceInfo, DeviceKind, INTERFACES};
 use super::batch::{Padding, pack};
+use super::precision::Precision;
+use super::shapes::{self, Shape};
 use crate::error::ModelError;
 use crate::parallel;
 
 /// The environment variable that [`Device::automatic`] obeys.
 const VARIABLE: &str = "FOSSICK_DEVICE";
-
-/// What a device is, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum DeviceKind {
-    /// A GPU with memory of its own.
-    DiscreteGpu,
-    /// A GPU that shares the CPU's memory.
-    IntegratedGpu,
-    /// A GPU that a virtual machine was given.
-    VirtualGpu,
-    /// The CPU, through kernels of our own.
-    Cpu,
-    /// A GPU driver that computes on the CPU, slower than [`DeviceKind::Cpu`]; only ever chosen by name.
-    Software,
-}
-
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DiscreteGpu => "discrete GPU",
-            Self::IntegratedGpu => "integrated GPU",
-            Self::VirtualGpu => "virtual GPU",
-            Self::Cpu => "CPU",
-            Self::Software => "software adapter",
-        })
-    }
-}
-
-/// What a device multiplies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit floating point: the model's numbers, to rounding.
-    F32,
-    /// Dense layers in 8-bit integers, activations quantised token by token; all else in f32. On the CPU alone.
-    Int8,
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Int8 => "int8",
-        })
-    }
-}
-
-/// One device that this machine has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The driver's name for it, or `cpu`.
-    pub name: String,
-    /// What it is.
-    pub kind: DeviceKind,
-    /// The graphics interface through which it is reached: `Vulkan`, `Metal` or `DX12`; `none` for the CPU.
-    pub api: &'static str,
-    /// The position among the adapters of the same kind and interface.
-    index: usize,
-}
-
-impl fmt::Display for DeviceInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            DeviceKind::Cpu => f.write_str(&self.name),
-            _ => write!(f, "{} ({}, {})", self.name, self.kind, self.api),
-        }
-    }
-}
-
-impl DeviceInfo {
-    fn cpu() -> Self {
-        Self { name: "cpu".to_owned(), kind: DeviceKind::Cpu, api: "none", index: 0 }
-    }
-
-    /// All that this device can compute in; what it does unless told otherwise comes first.
-    pub fn precisions(&self) -> &'static [Precision] {
-        match self.kind {
-            DeviceKind::Cpu => &[Precision::Int8, Precision::F32],
-            _ => &[Precision::F32],
-        }
-    }
-}
 
 /// A device that is open and ready to hold models; cheap to clone.
 ///
@@ -137,7 +54,7 @@ impl Device {
     pub fn automatic() -> Result<Self, ModelError> {
         match std::env::var(VARIABLE) {
             Ok(name) if !name.trim().is_empty() => Self::named(&name),
-            _ => Ok(Self::open(best(&Self::list()))),
+            _ => Ok(Self::open(adapter::best(&Self::list()))),
         }
     }
 
@@ -147,13 +64,28 @@ impl Device {
     /// # Errors
     /// [`ModelError::NoSuchDevice`]; it lists the names that exist.
     pub fn named(name: &str) -> Result<Self, ModelError> {
-        find(name, &Self::list()).map(Self::open)
+        adapter::find(name, &Self::list()).map(Self::open)
     }
 
-    /// All devices, the best first, the CPU among them.
+    /// The best device that satisfies a rule, in the order that [`Device::automatic`] has, software adapters last. One that cannot be
+    /// opened is replaced by the CPU, as there.
+    ///
+    /// ```
+    /// use fossick::{Device, DeviceKind};
+    /// // A GPU with 16-bit floats, or else the CPU.
+    /// let device = Device::choose(|info| info.half_floats || info.kind == DeviceKind::Cpu)?;
+    /// # Ok::<(), fossick::ModelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ModelError::NoSuitableDevice`]; it lists the devices that exist.
+    pub fn choose(rule: impl Fn(&DeviceInfo) -> bool) -> Result<Self, ModelError> {
+        adapter::suitable(&Self::list(), rule).map(Self::open)
+    }
+
+    /// All devices, the best first, the CPU among them. Adapters are asked once a process.
     pub fn list() -> Vec<DeviceInfo> {
-        static ADAPTERS: OnceLock<Vec<DeviceInfo>> = OnceLock::new();
-        ADAPTERS.get_or_init(list_devices).clone()
+        adapter::list()
     }
 
     /// What it is.
@@ -198,19 +130,15 @@ impl Device {
         match self.info.kind {
             DeviceKind::Cpu => {
                 let share = lengths.iter().sum::<usize>().div_ceil(self.abreast());
-                pack(lengths, share.min(self.batch_tokens()), Padding::None)
+                pack(lengths, share.min(256), Padding::None)
             }
-            _ => pack(lengths, self.batch_tokens(), Padding::ToLongest),
+            _ => shapes::pack(lengths, self.budget()),
         }
     }
 
-    /// The most tokens of a batch of several sequences.
-    fn batch_tokens(&self) -> usize {
-        match self.info.kind {
-            DeviceKind::Cpu => 256,
-            DeviceKind::Software => 1024,
-            _ => 16_384,
-        }
+    /// Tokens of a batch on a GPU, padding included. A network cuts what a device has no room for.
+    pub(super) fn budget(&self) -> usize {
+        if self.info.kind == DeviceKind::Software { 1024 } else { 16_384 }
     }
 
     /// How many sequences are worked on side by side, each by a thread of the CPU; a GPU is one worker.
@@ -221,7 +149,7 @@ impl Device {
     /// Whether batches of several callers, `sequences` in all and the longest of so many tokens, go through the device as one. What
     /// a GPU does at once costs it little more than a part of it; on the CPU a batch is one thread's work as it is.
     pub(super) fn takes_together(&self, sequences: usize, longest: usize) -> bool {
-        self.info.kind != DeviceKind::Cpu && sequences * longest <= self.batch_tokens()
+        self.info.kind != DeviceKind::Cpu && Shape::of(sequences, longest).tokens() <= self.budget()
     }
 
     fn open(info: DeviceInfo) -> Self {
@@ -242,66 +170,6 @@ impl Device {
             }
         }
     }
-}
-
-fn best(devices: &[DeviceInfo]) -> DeviceInfo {
-    devices
-        .iter()
-        .filter(|device| device.kind != DeviceKind::Software)
-        .min_by_key(|device| device.kind)
-        .cloned()
-        .unwrap_or_else(DeviceInfo::cpu)
-}
-
-fn find(name: &str, devices: &[DeviceInfo]) -> Result<DeviceInfo, ModelError> {
-    let wanted = name.trim().to_lowercase();
-    match wanted.as_str() {
-        "auto" => return Ok(best(devices)),
-        "cpu" => return Ok(DeviceInfo::cpu()),
-        _ => {}
-    }
-    let matching = devices.iter().find(|device| !wanted.is_empty() && device.to_string().to_lowercase().contains(&wanted));
-    matching.cloned().ok_or_else(|| ModelError::NoSuchDevice {
-        name: name.to_owned(),
-        available: devices.iter().map(DeviceInfo::to_string).collect::<Vec<_>>().join(", "),
-    })
-}
-
-/// The interfaces that run compute shaders well enough, with wgpu's and Burn's names for them.
-const INTERFACES: [(&str, Backends, WgpuBackend); 3] = [
-    ("Metal", Backends::METAL, WgpuBackend::Metal),
-    ("Vulkan", Backends::VULKAN, WgpuBackend::Vulkan),
-    ("DX12", Backends::DX12, WgpuBackend::Dx12),
-];
-
-/// Vulkan loaders crash when instances come and go on several threads at once.
-static DRIVERS: Mutex<()> = Mutex::new(());
-
-fn list_devices() -> Vec<DeviceInfo> {
-    let _one_at_a_time = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut devices = vec![DeviceInfo::cpu()];
-    for (api, backends, _) in INTERFACES {
-        let mut descriptor = InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = backends;
-        let instance = wgpu::Instance::new(descriptor);
-        let mut seen: HashMap<DeviceKind, usize> = HashMap::new();
-        for adapter in futures::executor::block_on(instance.enumerate_adapters(backends)) {
-            let adapter = adapter.get_info();
-            let kind = match adapter.device_type {
-                DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu,
-                DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu,
-                DeviceType::VirtualGpu => DeviceKind::VirtualGpu,
-                DeviceType::Cpu => DeviceKind::Software,
-                // OpenGL alone reports this, and it is not listed.
-                DeviceType::Other => continue,
-            };
-            let count = seen.entry(kind).or_default();
-            devices.push(DeviceInfo { name: adapter.name, kind, api, index: *count });
-            *count += 1;
-        }
-    }
-    devices.sort_by_key(|device| device.kind);
-    devices
 }
 
 /// Burn and cubecl look for their settings in files, upward from the working directory, and keep what autotuning found in one:
@@ -339,8 +207,14 @@ fn open_adapter(info: &DeviceInfo) -> Result<burn::tensor::Device, String> {
 impl Device {
     /// A device that stands in for a GPU that could not be opened.
     pub(crate) fn in_place_of(name: &str, reason: &str) -> Self {
-        let info = DeviceInfo { name: name.to_owned(), kind: DeviceKind::DiscreteGpu, api: "Vulkan", index: 0 };
+        let info = DeviceInfo { name: name.to_owned(), kind: DeviceKind::DiscreteGpu, api: "Vulkan", ..DeviceInfo::cpu() };
         Self::open_by(info, |_| Err(reason.to_owned()))
+    }
+
+    /// A runtime of Burn's that a test has made, as the device of that description.
+    pub(super) fn made_of(burn: burn::tensor::Device, info: DeviceInfo, precision: Precision) -> Self {
+        configure();
+        Self { burn, info: Arc::new(info), fallback: None, precision }
     }
 }
 
@@ -373,34 +247,6 @@ mod tests {
         }
         fn enter(&self, _: &Id) {}
         fn exit(&self, _: &Id) {}
-    }
-
-    fn device(name: &str, kind: DeviceKind) -> DeviceInfo {
-        DeviceInfo { name: name.to_owned(), kind, api: "Vulkan", index: 0 }
-    }
-
-    #[test]
-    fn a_discrete_gpu_goes_before_an_integrated_one_before_the_cpu() {
-        let mut devices =
-            vec![device("swift", DeviceKind::Software), DeviceInfo::cpu(), device("UHD", DeviceKind::IntegratedGpu)];
-        assert_eq!(best(&devices).name, "UHD");
-        devices.push(device("Radeon", DeviceKind::DiscreteGpu));
-        assert_eq!(best(&devices).name, "Radeon");
-    }
-
-    #[test]
-    fn a_software_adapter_is_not_chosen_unless_named() {
-        let devices = [device("llvmpipe (LLVM 15)", DeviceKind::Software), DeviceInfo::cpu()];
-        assert_eq!(best(&devices).name, "cpu");
-        assert_eq!(find("LLVMpipe", &devices).unwrap().kind, DeviceKind::Software);
-        assert_eq!(find("auto", &devices).unwrap().name, "cpu");
-    }
-
-    #[test]
-    fn an_unknown_name_is_refused_with_the_names_that_exist() {
-        let message = find("voodoo2", &[DeviceInfo::cpu()]).unwrap_err().to_string();
-        assert!(message.contains("voodoo2") && message.contains("available: cpu"), "{message}");
-        assert!(find("  ", &[device("x", DeviceKind::DiscreteGpu)]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::files::{ModelFiles, json, optional};
 use super::loaded::Loaded;
 use super::network::Network;
 use super::tokenize::Tokenizer;
+use super::turns::Turns;
 use super::{Device, ModelIdentity};
 use crate::error::ModelError;
 use crate::passage::TokenCounter;
@@ -24,6 +25,13 @@ enum Pooling {
     First,
     /// The mean over all tokens, special ones included.
     Mean,
+}
+
+impl Pooling {
+    /// The positions whose vectors it needs.
+    fn wanted(self) -> Positions {
+        if self == Self::First { Positions::First } else { Positions::All }
+    }
 }
 
 /// A text as a vector.
@@ -71,7 +79,7 @@ impl Inner {
         let (pooling, normalize) = read_modules(&files)?;
         let prompts = Prompts::read(&files)?;
         let passage_prompt = prompt_tokens(&files, &prompts.passage)?;
-        let network = Network::read(&files.weights, &files.config, device)?;
+        let network = Network::open(&files, device)?;
         let settings = format!("{pooling:?} {normalize} {:?} {:?} {}", prompts.query, prompts.passage, files.max_tokens()?);
         let [weights, config, tokenizer] = files.parts();
         let identity =
@@ -104,8 +112,7 @@ impl Compute for Inner {
 
     fn compute(&self, batch: &[&Sequence]) -> Result<Vec<Vec<f32>>, String> {
         let dimension = self.identity.dimension();
-        let wanted = if self.pooling == Pooling::First { Positions::First } else { Positions::All };
-        let output = self.network.forward(batch, self.tokenizer.pad(), wanted)?;
+        let output = self.network.forward(batch, self.tokenizer.pad(), self.pooling.wanted())?;
         let pool = |tokens: &[f32]| {
             let mut vector = vec![0.0_f32; dimension];
             for token in tokens.chunks_exact(dimension) {
@@ -151,6 +158,23 @@ impl Encoder {
     /// The most tokens that the model reads, special tokens and prompt included.
     pub fn max_tokens(&self) -> usize {
         self.inner.max_tokens
+    }
+
+    /// Has a GPU compile and try what batches will ask of it, so that the first query does not wait for that: seconds to minutes, on a
+    /// thread of the application's choice. On the CPU there is nothing to do.
+    ///
+    /// # Errors
+    /// [`ModelError::Compute`].
+    pub fn warm_up(&self) -> Result<(), ModelError> {
+        let inner = &self.inner;
+        Turns::of(inner.device.info().kind)
+            .alone(|| inner.network.warm_up(inner.max_tokens, inner.pooling.wanted()))
+            .map_err(|reason| inner.failed(reason))
+    }
+
+    /// Why the CPU does the work of a GPU: that could not be opened, or has failed since. `None` while the wish is met.
+    pub fn fallback(&self) -> Option<&str> {
+        self.inner.device.fallback().or_else(|| self.inner.network.lost())
     }
 
     /// A query's vector; the model's prompt for queries is put before it.

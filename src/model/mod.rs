@@ -5,10 +5,13 @@
 //! cloned and shared among threads. **Invariant:** nothing here opens an index or touches the network; weights come from
 //! files alone, and a file that contradicts itself is an error that names it.
 
+mod adapter;
 mod batch;
 mod bert;
 mod compute;
 mod config;
+#[cfg(test)]
+mod counted;
 mod cpu;
 mod cross_encoder;
 mod device;
@@ -20,12 +23,17 @@ mod loaded;
 mod mapped;
 mod network;
 mod pace;
+mod precision;
+mod shapes;
+mod standby;
 mod tokenize;
 mod turns;
 mod weights;
 
+pub use adapter::{DeviceInfo, DeviceKind};
 pub use cross_encoder::{CrossEncoder, Judgement};
 pub(crate) use cross_encoder::{Input, Pairs};
-pub use device::{Device, DeviceInfo, DeviceKind, Precision};
+pub use device::Device;
 pub use encoder::{Embedding, Encoder};
 pub use identity::ModelIdentity;
+pub use precision::Precision;

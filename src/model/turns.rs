@@ -51,6 +51,12 @@ impl Turns {
         }
     }
 
+    /// Runs work that no batch of a GPU may run beside.
+    pub(super) fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// Works until nothing waits; lets others use the thread in between.
     fn work(&self) {
         while let Some(work) = self.take() {

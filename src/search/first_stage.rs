@@ -76,7 +76,7 @@ fn by_vector(search: &Search<'_>, text: &str, mode: Mode, response: &mut Respons
             if encoded.truncated {
                 response.notes.push(Note::QueryTruncated { most: encoder.max_tokens() });
             }
-            response.used(encoder.device(), encoder.identity().name());
+            response.used(encoder.device(), encoder.identity().name(), encoder.fallback());
             &encoded.vector
         }
         (None, None) => return Ok(None),

@@ -86,7 +86,7 @@ impl<'a> Judging<'a> {
         response: &mut Response,
     ) -> Result<Option<Self>, Error> {
         let Some(judge) = search.judge.filter(|_| search.rerank > 0 && !stage.order.is_empty()) else { return Ok(None) };
-        response.used(judge.device(), judge.identity().name());
+        response.used(judge.device(), judge.identity().name(), judge.fallback());
         let begun = Instant::now();
         let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
         let headings = headings(search, judge, &numbers)?;

@@ -133,7 +133,9 @@ impl<'a> Running<'a> {
         if let Some(stage) = &self.stage {
             response.hits = self.search.hits(&self.text, stage, self.verdicts(), &self.shown(), &mut response.timings)?;
         }
-        if let Some(judging) = &self.judging {
+        if let (Some(judging), Some(judge)) = (&self.judging, self.search.judge) {
+            // A device may have been lost since.
+            response.used(judge.device(), judge.identity().name(), judge.fallback());
             response.judged = judging.judged();
             response.notes.extend(judging.note());
             if self.finished() {

@@ -59,7 +59,7 @@ pub struct Timings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
-    /// A model ran on the CPU because its device could not be opened.
+    /// A model ran on the CPU because its device could not be opened, or failed.
     DeviceFallback {
         /// The model.
         model: String,
@@ -113,7 +113,7 @@ impl Note {
     /// What sort of note it is, without its figures.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::DeviceFallback { .. } => "a model ran on the CPU because its device could not be opened",
+            Self::DeviceFallback { .. } => "a model ran on the CPU in place of its device",
             Self::QueryTruncated { .. } => "the encoder read only the beginning of the query",
             Self::NotJudged { .. } => "the query was too long to be judged",
             Self::DeadlineReached { .. } => "the deadline came before everything was judged",
@@ -255,11 +255,16 @@ impl Response {
         json::response(self).to_string()
     }
 
-    /// Notes where a model ran, and that it had to be on the CPU.
-    pub(super) fn used(&mut self, device: &Device, model: &str) {
-        self.device = Some(device.info().to_string());
-        if let Some(reason) = device.fallback() {
-            self.notes.push(Note::DeviceFallback { model: model.to_owned(), reason: reason.to_owned() });
+    /// Notes where a model ran, and why it had to be on the CPU, if it had to.
+    pub(super) fn used(&mut self, device: &Device, model: &str, fallback: Option<&str>) {
+        let Some(reason) = fallback else {
+            self.device = Some(device.info().to_string());
+            return;
+        };
+        self.device = Some(Device::cpu().info().to_string());
+        let note = Note::DeviceFallback { model: model.to_owned(), reason: reason.to_owned() };
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 }
@@ -271,7 +276,9 @@ mod tests {
     #[test]
     fn a_response_says_that_the_cpu_stood_in_for_a_gpu() {
         let mut response = Response::new("", Mode::Hybrid, 0);
-        response.used(&Device::in_place_of("Radeon", "no memory"), "the judge");
+        let device = Device::in_place_of("Radeon", "no memory");
+        response.used(&device, "the judge", device.fallback());
+        response.used(&device, "the judge", device.fallback());
         assert_eq!(response.device.as_deref(), Some("cpu"));
         assert!(
             matches!(&response.notes[..], [Note::DeviceFallback { model, reason }] if model == "the judge" && reason.contains("Radeon"))

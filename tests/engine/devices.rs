@@ -4,7 +4,7 @@
 use fossick::{CrossEncoder, Device, DeviceKind, Encoder, Index, ModelError, Options, Precision};
 
 use crate::common::{encoded_index, judge, keys, repository, schema};
-use crate::reference_values::{check_embeddings, check_logits};
+use crate::reference_values::{check_embeddings, check_logits, reference, text};
 
 /// Any adapter, a software one too, which must be named to be used.
 fn adapter() -> Option<Device> {
@@ -60,8 +60,51 @@ fn a_device_computes_in_what_it_was_told_to() {
     assert_eq!(cpu.with_precision(Precision::F32).unwrap().precision(), Precision::F32);
     let Some(device) = adapter() else { return };
     assert_eq!(device.precision(), Precision::F32);
+    assert_eq!(device.info().precisions().contains(&Precision::F16), device.info().half_floats);
     let error = device.with_precision(Precision::Int8).unwrap_err().to_string();
     assert!(error.contains("does not compute in int8; available: f32"), "{error}");
+}
+
+/// What 16 bits may cost: 0.02 of a logit.
+#[test]
+fn logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
+    let Some(device) = adapter() else { return };
+    if !device.info().half_floats {
+        return println!("skipped: the shaders of {} have no 16-bit floats", device.info());
+    }
+    let device = device.with_precision(Precision::F16).unwrap();
+    let judge = CrossEncoder::load(repository().join("models/ms-marco-minilm-l-12-v2"), &device).unwrap();
+    let cases = reference()["cross_encoder"]["cases"].as_array().unwrap();
+    let differences: Vec<f64> = cases
+        .iter()
+        .map(|case| {
+            let said = judge.judge(text(case, "query"), &[text(case, "passage")]).unwrap()[0];
+            (f64::from(said.logit) - case["logit"].as_f64().unwrap()).abs()
+        })
+        .collect();
+    let worst = differences.iter().fold(0.0, |worst: f64, difference| worst.max(*difference));
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    println!("{} logits in 16 bits, mean difference {mean:.4}, largest {worst:.4}", differences.len());
+    assert!(!differences.is_empty() && worst > 1e-5, "16 bits cannot be exact: {worst}");
+    assert!(worst <= 0.02, "{worst}");
+}
+
+#[test]
+fn a_device_is_chosen_by_a_rule() {
+    assert_eq!(Device::choose(|info| info.kind == DeviceKind::Cpu).unwrap().info().name, "cpu");
+    let best = Device::choose(|info| info.kind != DeviceKind::Software).unwrap();
+    assert_eq!(best.info(), Device::named("auto").unwrap().info());
+    let error = Device::choose(|_| false).unwrap_err();
+    assert!(matches!(&error, ModelError::NoSuitableDevice { available } if available.contains("cpu")), "{error}");
+}
+
+#[test]
+fn what_an_adapter_can_do_is_told() {
+    let cpu = Device::cpu();
+    assert_eq!((cpu.info().largest_tensor, cpu.info().half_floats), (None, false));
+    let Some(device) = adapter() else { return };
+    assert!(device.info().largest_tensor.unwrap() >= 1 << 27, "the least that Vulkan, Metal and DX12 promise");
+    assert!(!device.info().driver.is_empty());
 }
 
 #[test]

@@ -29,7 +29,11 @@ pub fn run(arguments: Arguments) -> Outcome {
                 "name": info.name,
                 "kind": info.kind.to_string(),
                 "api": info.api,
+                "driver": info.driver,
                 "precisions": precisions(info),
+                "half_floats": info.half_floats,
+                "subgroups": info.subgroups,
+                "largest_tensor": info.largest_tensor,
                 "software": info.kind == DeviceKind::Software,
                 "automatic": chosen(info),
             })
@@ -41,6 +45,10 @@ pub fn run(arguments: Arguments) -> Outcome {
         let mark = if chosen(info) { "*" } else { " " };
         let (kind, precisions) = (info.kind.to_string(), precisions(info).join(", "));
         writeln!(out, "{mark} {:<40} {kind:<12} {:<7} {precisions}", info.name, info.api)?;
+        if let Some(bytes) = info.largest_tensor {
+            let subgroups = if info.subgroups { ", subgroups" } else { "" };
+            writeln!(out, "    {}, tensors of up to {} MiB{subgroups}", info.driver, bytes >> 20)?;
+        }
     }
     writeln!(out, "\n* is chosen by itself; --device NAME or FOSSICK_DEVICE=NAME takes another. A software adapter never is.")?;
     if let Some(reason) = automatic.fallback() {

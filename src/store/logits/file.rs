@@ -1,7 +1,7 @@
 //! The file `logits`: a header, and blocks of entries with checksums.
 //!
-//! A handle lives for one operation, under a lock that nobody waits for. Whatever is not a sound block ends the file, for readers at once
-//! and on disk with the next write. Nothing is flushed to the disk: any prefix of what was written is a valid file.
+//! A handle lives for one operation, under a lock that nobody waits for. Whatever is not a sound block ends the file, for readers
+//! at once and on disk with the next write. Nothing is flushed to the disk: any prefix of what was written is a valid file.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};

@@ -129,8 +129,8 @@ impl LogitCache {
         }
     }
 
-    /// Writes what is new, unless somebody else is at the file just now: then the next call does. Nothing waits for the disk; what
-    /// a power cut takes is computed again.
+    /// Writes what is new, unless somebody else is at the file just now: then the next call does. Nothing waits for the disk;
+    /// what a power cut takes is computed again.
     pub(crate) fn flush(&self) {
         let mut state = self.state();
         if !state.pending.is_empty() {
@@ -221,8 +221,8 @@ impl std::fmt::Debug for LogitCache {
     }
 }
 
-/// Drops the logits of documents that are gone from the file. False where that has to be tried again, as somebody else is at the
-/// file or the disk refused.
+/// Drops the logits of documents that are gone. False where that has to be tried again, as somebody else is at the file or the
+/// disk refused.
 pub(super) fn forget_documents(layout: &Layout, is_live: impl Fn(u64) -> bool) -> bool {
     let path = layout.logits();
     let forget = || {
@@ -575,7 +575,12 @@ mod tests {
                         prop_assert!(caches[*at].state().pending.is_empty());
                     }
                     Step::Reopen(at, most) => caches[*at] = LogitCache::open(&layout, *most),
-                    Step::Flip(at, bit) => change(&|bytes| if !bytes.is_empty() { let at = at.index(bytes.len()); bytes[at] ^= 1 << bit; }),
+                    Step::Flip(at, bit) => change(&|bytes| {
+                        if !bytes.is_empty() {
+                            let at = at.index(bytes.len());
+                            bytes[at] ^= 1 << bit;
+                        }
+                    }),
                     Step::Cut(at) => change(&|bytes| bytes.truncate(at.index(bytes.len() + 1))),
                     Step::Extend(rubbish) => change(&|bytes| bytes.extend(rubbish)),
                     Step::Delete => drop(fs::remove_file(layout.logits())),
