@@ -2,10 +2,10 @@
 //!
 //! Tests alone. They need an adapter, of software too, and say that they are skipped where there is none; with `FOSSICK_REQUIRE_WGPU` in
 //! the environment they fail instead.
+#![allow(clippy::print_stdout)] // What was counted, for whoever runs them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::wgpu::WgpuSetup;
@@ -74,12 +74,19 @@ fn own_adapter() -> Option<(Device, wgpu::Device)> {
     None
 }
 
+/// Launches by the kernel's name.
 #[derive(Default)]
-struct Launches(AtomicUsize);
+struct Launches(Mutex<BTreeMap<&'static str, usize>>);
+
+impl Launches {
+    fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl LaunchObserver for Launches {
-    fn launched(&self, _: &'static str) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    fn launched(&self, kernel: &'static str) {
+        *self.0.lock().unwrap().entry(kernel).or_default() += 1;
     }
 }
 
@@ -146,7 +153,8 @@ fn tiny_sequence(length: usize, salt: usize) -> Sequence {
 fn a_second_batch_of_a_shape_compiles_nothing_and_launches_as_many_kernels() {
     let _alone = alone();
     let Some(device) = adapter() else { return };
-    let scorer = { Scorer::read(&judge_files().weights, &judge_files().config, &device).unwrap() };
+    let files = judge_files();
+    let scorer = Scorer::read(&files.weights, &files.config, &device).unwrap();
     let mut known = HashSet::new();
     let mut launches = Vec::new();
     for (batch, lengths) in [[60, 40, 33], [64, 50, 35], [61, 62, 63], [40, 33, 34]].into_iter().enumerate() {
@@ -155,12 +163,15 @@ fn a_second_batch_of_a_shape_compiles_nothing_and_launches_as_many_kernels() {
         let watching = LaunchObservation::new(observer.clone());
         logits(&scorer, &sequences);
         drop(watching);
-        let launched = observer.0.load(Ordering::Relaxed);
+        let launched: usize = observer.counts().values().sum();
         let before = known.len();
         known.extend(kernels.finish());
         let shaders = known.len() - before;
         println!("batch {batch}: {launched} launches, {shaders} new shaders, {} bytes up, 12 bytes down", 3 * (64 + 2) * 4);
         launches.push((launched, shaders));
+        if batch == 3 {
+            observer.counts().iter().for_each(|(kernel, count)| println!("{count:>4} {kernel}"));
+        }
     }
     let (first, second) = (launches[0], launches[1]);
     assert!(first.0 > 0 && first.1 > 0, "nothing was counted");

@@ -187,6 +187,11 @@ impl CrossEncoder {
         }
     }
 
+    /// Whether the CPU has taken the place of a GPU that failed; it computes in 8 bits there.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.inner.network.lost().is_some()
+    }
+
     /// What this model's tokens are tokens of.
     pub(crate) fn vocabulary(&self) -> &str {
         self.inner.tokenizer.vocabulary()

@@ -209,6 +209,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // One part is meant.
     fn a_batch_is_cut_where_attention_would_not_fit() {
         let room = Room::new(&minilm(), &with_limit(1 << 27)).unwrap();
         assert_eq!(room.parts(&[512; 20]), [0..8, 8..16, 16..20], "8 sequences of 512 take 96 MiB, 12 take 144");

@@ -9,7 +9,7 @@ use super::response::{Note, Passage, Response, Timings};
 use super::windows::Windows;
 use crate::error::{Error, ModelError};
 use crate::lexical::Analyzer;
-use crate::model::{CrossEncoder, Input, Pairs};
+use crate::model::{CrossEncoder, Input, Pairs, Precision};
 use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
 use crate::store::{LogitCache, LogitKey, LogitKeys, StoredPassage};
@@ -63,6 +63,9 @@ impl Verdict {
 /// The judging of the first `rerank` candidates, some passages at a time.
 pub(super) struct Judging<'a> {
     pairs: Pairs,
+    judge: &'a CrossEncoder,
+    /// Whether the judge's GPU had failed when this began.
+    lost: bool,
     /// The candidate, and the place among its chosen passages, of each pair; and under what its logit is kept.
     owners: Vec<(usize, usize, Option<LogitKey>)>,
     numbers: Vec<u64>,
@@ -139,8 +142,9 @@ impl<'a> Judging<'a> {
         let to_judge = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
         owners.sort_by_key(|&(candidate, at)| (at, candidate));
         let cache = search.snapshot.logits();
-        let precision = judge.device().precision().to_string();
-        let keys = search.cache.then(|| LogitKeys::new(judge.identity(), &precision, text));
+        let lost = judge.is_lost();
+        let precision = if lost { Precision::Int8 } else { judge.device().precision() };
+        let keys = search.cache.then(|| LogitKeys::new(judge.identity(), &precision.to_string(), text));
         let mut verdicts = vec![Verdict::default(); numbers.len()];
         let (mut open, mut inputs) = (Vec::new(), Vec::new());
         for (candidate, at) in owners {
@@ -162,7 +166,7 @@ impl<'a> Judging<'a> {
         response.to_judge = to_judge;
         response.timings.judge += begun.elapsed();
         let (owners, document_logit) = (open, search.document_logit);
-        Ok(Some(Self { pairs, owners, numbers, cache, chosen, verdicts, document_logit, judged: 0, truncated: 0 }))
+        Ok(Some(Self { pairs, judge, lost, owners, numbers, cache, chosen, verdicts, document_logit, judged: 0, truncated: 0 }))
     }
 
     pub(super) fn finished(&self) -> bool {
@@ -178,11 +182,13 @@ impl<'a> Judging<'a> {
     pub(super) fn step(&mut self, time: Option<Duration>, timings: &mut Timings) -> Result<(), Error> {
         let begun = Instant::now();
         let judgements = self.pairs.judge(time)?;
+        // Keys name what the judge computed in when this began.
+        let still = self.judge.is_lost() == self.lost;
         for ((candidate, at, key), judgement) in self.owners[self.judged..].iter().zip(&judgements) {
             let passage = &self.chosen[*candidate][*at];
             self.verdicts[*candidate].add(*at, judgement.logit, passage, self.document_logit);
             // One that was cut would have to be reported again.
-            if let Some(key) = key.filter(|_| !judgement.truncated) {
+            if let Some(key) = key.filter(|_| still && !judgement.truncated) {
                 self.cache.put(self.numbers[*candidate], key, judgement.logit);
             }
         }

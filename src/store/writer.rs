@@ -160,6 +160,9 @@ impl StoreWriter {
     /// Step 5: removes what only older generations use, unless one is being read. True when nothing older is left.
     /// A failure is logged and left for the next commit: the commit has happened.
     pub(crate) fn clean(&mut self) -> bool {
+        if !self.gone.is_empty() && forget_documents(&self.layout, |number| !self.gone.contains(&number)) {
+            self.gone.clear();
+        }
         if ReaderPin::any_older(&self.layout, self.header.generation) {
             return false;
         }
@@ -168,9 +171,6 @@ impl StoreWriter {
             if let Err(error) = table.clean(committed) {
                 tracing::warn!(%error, "old versions are left for the next commit to remove");
             }
-        }
-        if !self.gone.is_empty() && forget_documents(&self.layout, |number| !self.gone.contains(&number)) {
-            self.gone.clear();
         }
         true
     }

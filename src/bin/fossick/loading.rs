@@ -26,7 +26,7 @@ pub struct ModelPlaces {
     /// Where models run: auto, cpu, or a part of an adapter's name; see `fossick devices` [default: auto]
     #[arg(long, global = true, value_name = "NAME")]
     device: Option<String>,
-    /// What models compute in: int8, faster, on the CPU alone; f32, to rounding [default: int8 on the CPU, f32 on a GPU]
+    /// What models compute in: int8, faster, on the CPU alone; f16, on GPUs whose shaders have it; f32, to rounding [default: int8 on the CPU, f32 on a GPU]
     #[arg(long, global = true, value_name = "PRECISION")]
     precision: Option<StatedPrecision>,
 }
@@ -35,6 +35,7 @@ pub struct ModelPlaces {
 #[derive(Clone, Copy, ValueEnum)]
 enum StatedPrecision {
     F32,
+    F16,
     Int8,
 }
 
@@ -54,6 +55,7 @@ impl ModelPlaces {
     pub fn precision(&self) -> Option<Precision> {
         self.precision.map(|stated| match stated {
             StatedPrecision::F32 => Precision::F32,
+            StatedPrecision::F16 => Precision::F16,
             StatedPrecision::Int8 => Precision::Int8,
         })
     }

@@ -599,6 +599,7 @@ mod tests {
 
     /// `cargo test --lib logits -- --ignored --nocapture` prints what a full file and a usual search cost.
     #[test]
+    #[allow(clippy::print_stdout)]
     #[ignore = "measures"]
     fn time_of_a_full_file() {
         let (_directory, layout) = directory();
