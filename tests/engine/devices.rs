@@ -65,9 +65,8 @@ fn a_device_computes_in_what_it_was_told_to() {
     assert!(error.contains("does not compute in int8; available: f32"), "{error}");
 }
 
-/// What 16 bits may cost: 0.02 of a logit.
-#[test]
-fn logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
+/// What 16 bits may cost: 0.02 of a logit. Holds every `step`th reference pair against it.
+fn check_logits_in_16_bits(step: usize) {
     let Some(device) = adapter() else { return };
     if !device.info().half_floats {
         return println!("skipped: the shaders of {} have no 16-bit floats", device.info());
@@ -77,6 +76,7 @@ fn logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
     let cases = reference()["cross_encoder"]["cases"].as_array().unwrap();
     let differences: Vec<f64> = cases
         .iter()
+        .step_by(step)
         .map(|case| {
             let said = judge.judge(text(case, "query"), &[text(case, "passage")]).unwrap()[0];
             (f64::from(said.logit) - case["logit"].as_f64().unwrap()).abs()
@@ -87,6 +87,17 @@ fn logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
     println!("{} logits in 16 bits, mean difference {mean:.4}, largest {worst:.4}", differences.len());
     assert!(!differences.is_empty() && worst > 1e-5, "16 bits cannot be exact: {worst}");
     assert!(worst <= 0.02, "{worst}");
+}
+
+#[test]
+fn logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
+    check_logits_in_16_bits(11);
+}
+
+#[test]
+#[ignore = "a software adapter takes minutes for all pairs: each new length is tried in many ways"]
+fn all_logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
+    check_logits_in_16_bits(1);
 }
 
 #[test]
