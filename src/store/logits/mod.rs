@@ -521,7 +521,9 @@ mod tests {
         });
         assert_eq!(known(&shared), (0..100).collect::<Vec<_>>());
         assert_eq!(known(&cache(&layout)), (0..100).collect::<Vec<_>>());
-        assert_eq!(fs::metadata(layout.logits()).unwrap().len(), HEADER as u64 + size(20) + 80 * size(1), "each once");
+        // Each once; what two threads had ready at the same time went into one block.
+        let length = fs::metadata(layout.logits()).unwrap().len() - HEADER as u64 - size(20);
+        assert!((size(80)..=80 * size(1)).contains(&length), "{length} bytes");
     }
 
     #[derive(Clone, Debug)]
