@@ -36,7 +36,10 @@ fn modes_and_numbers_are_obeyed() {
     let found = shell.run("search INDEX dig thatch --candidates 1 --rerank 0 --json").json();
     assert_eq!(keys(&found).len(), 1);
     shell.run("search INDEX dig --mode semantic").refused(1, &["the index was made without vectors"]);
-    let found = shell.run("search INDEX how --rerank 9 --deadline 0 --json").json();
+    // What was judged before needs no time.
+    let found = shell.run("search INDEX how --mode lexical --rerank 1 --deadline 0 --json").json();
+    assert_eq!((found["judged"].as_u64(), found["from_cache"].as_u64()), (Some(1), Some(1)));
+    let found = shell.run("search INDEX how --rerank 9 --deadline 0 --no-cache --json").json();
     assert_eq!((found["judged"].as_u64(), found["to_judge"].as_u64() > Some(0)), (Some(0), true));
     assert!(found["notes"][0].as_str().unwrap().starts_with("the deadline came when 0 of"));
     assert!(shell.run("search INDEX zebra --rerank 0").succeeded().out.contains("nothing found"));
