@@ -42,9 +42,8 @@ impl Preparer {
             return Prepared { number, document, passages: vec![row] };
         }
         let counter: &dyn TokenCounter = self.encoder.as_ref().map_or(&WordCounter, Encoder::counter);
-        let heading = heading_for_models(&heading, counter);
-        let read = |text: &str| with_heading(heading, text);
-        let tokens = |text: &str| self.encoder.as_ref().map_or_else(Vec::new, |encoder| encoder.tokens(&read(text)));
+        let reader = self.encoder.as_ref().map(|encoder| (encoder, heading_for_models(&heading, counter)));
+        let tokens = |text: &str| reader.map_or_else(Vec::new, |(encoder, heading)| encoder.tokens(&with_heading(heading, text)));
         let mut passages = Vec::new();
         for (field, text) in bodies {
             for range in cut(text, self.options, counter) {

@@ -144,8 +144,14 @@ fn tiny(device: &Device) -> Scorer {
     Scorer::read(&weights, &config, device).unwrap()
 }
 
-fn tiny_sequence(length: usize, salt: usize) -> Sequence {
-    Sequence { ids: (0..length).map(|at| ((at * 31 + salt * 7) % 512) as u32).collect(), second: length / 3, truncated: false }
+/// One to five sequences of up to 512 tokens, other ones for each query and round.
+fn tiny_batch(query: usize, round: usize) -> Vec<Sequence> {
+    let sequence = |at: usize| {
+        let length = 1 + (query * 37 + at * 11 + round) % 512;
+        let ids = (0..length).map(|at| ((at * 31 + query * 7) % 512) as u32).collect();
+        Sequence { ids, second: length / 3, truncated: false }
+    };
+    (0..1 + query % 5).map(sequence).collect()
 }
 
 /// The kernels of a layer are the same however many sequences there are; nothing is compiled for a shape that was there before.
@@ -207,10 +213,7 @@ fn the_memory_of_a_device_is_bounded_over_thousands_of_batches_of_all_lengths() 
     let mut reserved = Vec::new();
     for round in 0..6 {
         for query in 0..500_usize {
-            let count = 1 + query % 5;
-            let sequences: Vec<Sequence> =
-                (0..count).map(|at| tiny_sequence(1 + (query * 37 + at * 11 + round) % 512, query)).collect();
-            logits(&scorer, &sequences);
+            logits(&scorer, &tiny_batch(query, round));
         }
         let usage = device.burn().memory_pool_usage().unwrap();
         println!("after {} batches: {} in use, {} reserved", (round + 1) * 500, usage.bytes_in_use, usage.bytes_reserved);
@@ -235,10 +238,8 @@ fn warm_up_compiles_all_that_batches_of_all_lengths_ask_for() {
     println!("warm-up: {} shaders in {:.1} s", known.len(), begun.elapsed().as_secs_f32());
     let prepared = known.len();
     for query in 0..200_usize {
-        let count = 1 + query % 5;
-        let sequences: Vec<Sequence> = (0..count).map(|at| tiny_sequence(1 + (query * 37 + at * 11) % 512, query)).collect();
         let kernels = LaunchedKernels::new();
-        logits(&scorer, &sequences);
+        logits(&scorer, &tiny_batch(query, 0));
         known.extend(kernels.finish());
     }
     println!("200 batches of all lengths: {} more", known.len() - prepared);

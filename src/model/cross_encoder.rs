@@ -115,6 +115,7 @@ impl CrossEncoder {
         let directory = directory.as_ref();
         Ok(Self { inner: LOADED.get(directory, device, || Inner::load(directory, device))? })
     }
+
     /// What tells this model from others.
     pub fn identity(&self) -> &ModelIdentity {
         &self.inner.identity
@@ -155,34 +156,21 @@ impl CrossEncoder {
     /// [`ModelError::QueryTooLong`] when fewer than 32 tokens are left for a passage; [`ModelError::Compute`] and
     /// [`ModelError::NotFinite`].
     pub fn judge<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Judgement>, ModelError> {
-        self.pairs(query, passages.iter().map(|passage| Input::Text(passage.as_ref().to_owned())).collect())?.judge(None)
+        let mut pairs = self.pairs(query)?;
+        pairs.add(passages.iter().map(|passage| Input::Text(passage.as_ref().to_owned())));
+        pairs.judge(None)
     }
 
-    /// Reads pairs that are to be judged, the ones that matter most first.
+    /// Reads a query whose pairs are to be judged.
     ///
     /// # Errors
     /// [`ModelError::QueryTooLong`].
-    pub(crate) fn pairs(&self, query: &str, passages: Vec<Input>) -> Result<Pairs, ModelError> {
-        let query = self.query(query)?;
-        let mut pairs = Pairs { judge: self.clone(), query, passages: passages.into(), sequences: VecDeque::new() };
-        pairs.tokenize(1);
-        Ok(pairs)
-    }
-
-    /// The tokens that a passage may have beside this query.
-    ///
-    /// # Errors
-    /// [`ModelError::QueryTooLong`].
-    pub(crate) fn room(&self, query: &str) -> Result<usize, ModelError> {
-        Ok(self.inner.max_tokens - 3 - self.query(query)?.len())
-    }
-
-    fn query(&self, query: &str) -> Result<Vec<u32>, ModelError> {
+    pub(crate) fn pairs(&self, query: &str) -> Result<Pairs, ModelError> {
         let inner = &self.inner;
         let query = inner.tokenizer.ids(query);
         let most = inner.max_tokens.saturating_sub(3 + LEAST_ROOM);
         match query.len() <= most {
-            true => Ok(query),
+            true => Ok(Pairs { judge: self.clone(), query, passages: VecDeque::new(), sequences: VecDeque::new() }),
             false => Err(ModelError::QueryTooLong { tokens: query.len(), limit: inner.max_tokens, most }),
         }
     }
@@ -199,7 +187,8 @@ impl CrossEncoder {
 
     /// Whether all of these are tokens of this model.
     pub(crate) fn knows(&self, tokens: &[u32]) -> bool {
-        tokens.iter().all(|&id| (id as usize) < self.inner.tokenizer.size())
+        let size = self.inner.tokenizer.size();
+        tokens.iter().all(|&id| (id as usize) < size)
     }
 
     /// Counts tokens as this model reads them.
@@ -230,6 +219,17 @@ pub(crate) struct Pairs {
 const AHEAD: usize = 4;
 
 impl Pairs {
+    /// The tokens that a passage may have beside the query.
+    pub(crate) fn room(&self) -> usize {
+        self.judge.inner.max_tokens.saturating_sub(3 + self.query.len())
+    }
+
+    /// Passages to be judged after those that are there, the ones that matter most first.
+    pub(crate) fn add(&mut self, passages: impl IntoIterator<Item = Input>) {
+        self.passages.extend(passages);
+        self.tokenize(1);
+    }
+
     /// Whether all are judged.
     pub(crate) fn finished(&self) -> bool {
         self.sequences.is_empty()

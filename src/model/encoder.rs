@@ -130,7 +130,8 @@ impl Compute for Inner {
 impl Encoder {
     /// Loads a directory with `config.json`, `tokenizer.json`, `model.safetensors`, `modules.json` and the pooling's
     /// `config.json`; `sentence_bert_config.json` and `config_sentence_transformers.json` are obeyed where they exist. While a handle
-    /// to the same files on the same device lives, another is that one: weights are in memory once.
+    /// to the same files on the same device lives, another is that one: weights are in memory once. A prompt for passages must end
+    /// where a word does, as with a space or a colon.
     ///
     /// # Errors
     /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact.
@@ -242,7 +243,8 @@ impl std::fmt::Debug for Encoder {
 fn prompt_tokens(files: &ModelFiles, prompt: &str) -> Result<Vec<u32>, ModelError> {
     let ids = |text: &str| files.tokenizer.ids(text);
     let prompt_ids = ids(prompt);
-    if ids(&format!("{prompt}a")) == [prompt_ids.as_slice(), &ids("a")].concat() {
+    // A bracket may open a special token.
+    if !prompt.ends_with('[') && ids(&format!("{prompt}a")) == [prompt_ids.as_slice(), &ids("a")].concat() {
         return Ok(prompt_ids);
     }
     Err(ModelError::Unsupported {

@@ -16,6 +16,8 @@ pub(crate) struct Tokenizer {
     cls: u32,
     sep: u32,
     pad: u32,
+    /// Every id is below.
+    size: usize,
     /// SHA-256 of `tokenizer.json`, in hexadecimal: what has the same gives the same tokens.
     vocabulary: String,
 }
@@ -31,8 +33,9 @@ impl Tokenizer {
                 .token_to_id(token)
                 .ok_or_else(|| ModelError::content(path, format!("has no token {token}; a BERT tokenizer has it")))
         };
-        let tokenizer =
-            Self { cls: special("[CLS]")?, sep: special("[SEP]")?, pad: special("[PAD]")?, vocabulary: sha256(&[bytes]), inner };
+        let (cls, sep, pad) = (special("[CLS]")?, special("[SEP]")?, special("[PAD]")?);
+        let size = inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
+        let tokenizer = Self { cls, sep, pad, size, vocabulary: sha256(&[bytes]), inner };
         tokenizer.check_vocabulary(path, vocabulary)?;
         tokenizer.check_template(path)?;
         Ok(tokenizer)
@@ -40,7 +43,7 @@ impl Tokenizer {
 
     /// Tables are sometimes padded to a multiple of up to 128 rows; more than that is another model's vocabulary.
     fn check_vocabulary(&self, path: &Path, vocabulary: usize) -> Result<(), ModelError> {
-        let tokens = self.inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
+        let tokens = self.size;
         if tokens > vocabulary || vocabulary - tokens >= 128 {
             let fact =
                 format!("has {tokens} tokens, and config.json says vocab_size {vocabulary}: the vocabulary is another model's");
@@ -96,9 +99,9 @@ impl Tokenizer {
         Sequence { ids, second, truncated: kept < passage.len() }
     }
 
-    /// How many tokens it has; ids are below.
+    /// Every id is below.
     pub(super) fn size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.size
     }
 
     pub(super) fn vocabulary(&self) -> &str {

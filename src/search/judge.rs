@@ -93,16 +93,17 @@ impl<'a> Judging<'a> {
         let begun = Instant::now();
         let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
         let headings = headings(search, judge, &numbers)?;
-        let first = search.document_logit == DocumentLogit::First;
-        let chosen = match first {
-            true => beginnings(search, &numbers, judge.vocabulary())?,
-            false => choose(search, text, stage, &numbers, search.passages, Some(judge.vocabulary()))?,
+        let chosen = match search.document_logit {
+            DocumentLogit::First => beginnings(search, &numbers, judge.vocabulary())?,
+            DocumentLogit::Best | DocumentLogit::Mean => {
+                choose(search, text, stage, &numbers, search.passages, Some(judge.vocabulary()))?
+            }
         };
         response.timings.read += begun.elapsed();
 
         let begun = Instant::now();
-        let room = match judge.room(text) {
-            Ok(room) => room,
+        let mut pairs = match judge.pairs(text) {
+            Ok(pairs) => pairs,
             Err(ModelError::QueryTooLong { tokens, most, .. }) => {
                 response.notes.push(Note::NotJudged { tokens, most });
                 return Ok(None);
@@ -114,25 +115,7 @@ impl<'a> Judging<'a> {
             let is_heading = field.is_some_and(|field| field.kind() == FieldType::Heading);
             if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) }
         };
-        let mut overlap = Overlap::new(text);
-        let mut windows = Windows {
-            room,
-            most: if first { 1 } else { search.passages },
-            promise: |text: &str| if first { 0.0 } else { overlap.with(text) },
-            read: 0,
-            left: 0,
-        };
-        let chosen: Vec<Vec<StoredPassage>> = chosen
-            .into_iter()
-            .enumerate()
-            .map(|(candidate, passages)| {
-                let heading = passages.first().map_or("", |passage| heading(candidate, passage));
-                windows.of(passages, heading)
-            })
-            .collect();
-        if windows.left > 0 {
-            response.notes.push(Note::WindowsLeft { read: windows.read, of: windows.read + windows.left });
-        }
+        let chosen = readable(search, text, chosen, heading, pairs.room(), response);
 
         let mut owners = Vec::new();
         for (candidate, passages) in chosen.iter().enumerate() {
@@ -149,8 +132,8 @@ impl<'a> Judging<'a> {
         let (mut open, mut inputs) = (Vec::new(), Vec::new());
         for (candidate, at) in owners {
             let passage: &StoredPassage = &chosen[candidate][at];
-            let read = with_heading(heading(candidate, passage), &passage.text);
-            let key = keys.as_ref().map(|keys| keys.key(&read));
+            let read = || with_heading(heading(candidate, passage), &passage.text);
+            let key = keys.as_ref().map(|keys| keys.key(&read()));
             if let Some(logit) = key.as_ref().and_then(|key| cache.get(key)) {
                 verdicts[candidate].add(at, logit, passage, search.document_logit);
                 response.from_cache += 1;
@@ -159,10 +142,10 @@ impl<'a> Judging<'a> {
             open.push((candidate, at, key));
             inputs.push(match &passage.tokens {
                 Some(tokens) if judge.knows(tokens) => Input::Tokens(tokens.clone()),
-                _ => Input::Text(read),
+                _ => Input::Text(read()),
             });
         }
-        let pairs = judge.pairs(text, inputs)?;
+        pairs.add(inputs);
         response.to_judge = to_judge;
         response.timings.judge += begun.elapsed();
         let (owners, document_logit) = (open, search.document_logit);
@@ -277,6 +260,30 @@ fn choose(
     };
     let passage = |position: &usize| texts.get(position).cloned();
     Ok(chosen.iter().map(|positions| positions.iter().filter_map(passage).collect()).collect())
+}
+
+/// Passages as the judge can read them: those longer than `room` tokens by windows, as many as a document may spend.
+fn readable<'h>(
+    search: &Search<'_>,
+    text: &str,
+    chosen: Vec<Vec<StoredPassage>>,
+    heading: impl Fn(usize, &StoredPassage) -> &'h str,
+    room: usize,
+    response: &mut Response,
+) -> Vec<Vec<StoredPassage>> {
+    let first = search.document_logit == DocumentLogit::First;
+    let mut overlap = Overlap::new(text);
+    let promise = |window: &str| if first { 0.0 } else { overlap.with(window) };
+    let mut windows = Windows { room, most: if first { 1 } else { search.passages }, promise, read: 0, left: 0 };
+    let of_document = |(candidate, passages): (usize, Vec<StoredPassage>)| {
+        let heading = passages.first().map_or("", |passage| heading(candidate, passage));
+        windows.of(passages, heading)
+    };
+    let readable = chosen.into_iter().enumerate().map(of_document).collect();
+    if windows.left > 0 {
+        response.notes.push(Note::WindowsLeft { read: windows.read, of: windows.read + windows.left });
+    }
+    readable
 }
 
 /// The passage that each document begins with.

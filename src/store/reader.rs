@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
 
 use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, START, TEXT, TOKENS, VECTOR, document_values};
@@ -230,7 +230,8 @@ impl Generation {
     fn tokens(&self, batch: &RecordBatch) -> Result<Vec<Vec<u32>>, StorageError> {
         let column = batch.column_by_name(TOKENS);
         let wrong = || self.passages.wrong_column(TOKENS, "lists of 32-bit numbers", column.map(|column| column.data_type()));
-        let lists = column.and_then(|column| column.as_list_opt::<i32>()).ok_or_else(wrong)?;
+        let whole = |lists: &&ListArray| lists.null_count() == 0 && lists.values().null_count() == 0;
+        let lists = column.and_then(|column| column.as_list_opt::<i32>()).filter(whole).ok_or_else(wrong)?;
         let row = |row| Some(lists.value(row).as_primitive_opt::<UInt32Type>()?.values().to_vec());
         (0..lists.len()).map(|at| row(at).ok_or_else(wrong)).collect()
     }
