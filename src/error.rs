@@ -230,7 +230,7 @@ pub enum OpenError {
     },
     /// An index of a format that this version does not know.
     #[error(
-        "{}: has format version {found} with feature bits {features:#x}, this version of fossick reads versions up to {known}; open it with a newer fossick",
+        "{}: has format version {found} with unknown feature bits {features:#x}, this version of fossick knows versions up to {known}, so the index may {may}; use fossick {needs} or newer",
         path.display()
     )]
     NewerFormat {
@@ -238,10 +238,14 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format version.
         found: u32,
-        /// Its feature bits.
+        /// Those of its feature bits that are not known here.
         features: u64,
         /// The newest version known here.
         known: u32,
+        /// The first version of fossick that understands it.
+        needs: String,
+        /// What may be done here: "not be read", or "be read and not changed".
+        may: &'static str,
     },
     /// An index of a format that was given up before the first release.
     #[error(
@@ -257,7 +261,7 @@ pub enum OpenError {
         known: u32,
     },
     /// A file of the index is damaged.
-    #[error("{}: is damaged: expected {expected}, found {found}; restore the directory from a copy", path.display())]
+    #[error("{}: is damaged: expected {expected}, found {found}; `fossick repair` brings back what can be brought back, or restore the directory from a copy", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -293,6 +297,16 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// A generation that is not there.
+    #[error("{}: generation {generation} is not kept; there are {available}; choose one of them, and tag or keep a history of those that will be wanted", path.display())]
+    NoSuchGeneration {
+        /// The directory.
+        path: PathBuf,
+        /// The number that was asked for.
+        generation: u64,
+        /// The generations that there are.
+        available: String,
+    },
     /// A second writer.
     #[error("{}: another writer has this index open (process {holder}); wait until it is dropped, readers need no lock", path.display())]
     Locked {
@@ -326,6 +340,18 @@ pub enum IngestError {
         key: String,
         /// What the index does about vectors.
         makes: &'static str,
+    },
+    /// A name that no generation can have.
+    #[error("{name:?} cannot be the name of a generation: expected 1 to 200 bytes without control characters; choose another")]
+    Tag {
+        /// The name, shortened when long.
+        name: String,
+    },
+    /// Something that is done between commits.
+    #[error("there are changes that are not committed, and {doing} would lose them; commit first, or drop the writer")]
+    Uncommitted {
+        /// What was to be done.
+        doing: &'static str,
     },
     /// Cancelled through the token.
     #[error("indexing was cancelled; nothing since the last commit is kept, take a new writer to go on")]
@@ -461,8 +487,18 @@ pub enum StorageError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A file is not what the generation says.
+    #[error("{}: is damaged: expected {expected}, found {found}; `fossick repair` brings back what can be brought back, or restore the directory from a copy", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its length or checksum when it was written.
+        expected: String,
+        /// What is there now.
+        found: String,
+    },
     /// The parts of an index contradict each other.
-    #[error("{}: {fact}; restore the directory from a copy", path.display())]
+    #[error("{}: {fact}; `fossick verify` tells what is wrong and `fossick repair` brings back what can be brought back", path.display())]
     Inconsistent {
         /// The part.
         path: PathBuf,

@@ -42,6 +42,8 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod check;
+mod crash;
 mod error;
 pub mod evaluate;
 mod index;
@@ -56,13 +58,15 @@ mod search;
 mod semantic;
 mod store;
 
+pub use check::{Problem, Repaired, Report, repair, verify};
 pub use error::{Error, EvaluateError, IngestError, ModelError, OpenError, Result, SchemaError, SearchError, StorageError};
-pub use index::{Index, Options, Writer};
-pub use ingest::{Monitor, Progress};
+pub use index::{GenerationInfo, Index, Options, Writer};
+pub use ingest::{Monitor, PendingCommit, Progress};
 pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder, Judgement, ModelIdentity, Precision};
 pub use passage::PassageOptions;
 pub use schema::{Date, Document, Field, FieldType, Schema, SchemaBuilder, Value};
 pub use search::{
     CancelToken, DocumentLogit, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot, StageRank,
-    Timings,
+    Storage, Timings,
 };
+pub use store::{Durability, Housekeeping};

@@ -6,7 +6,7 @@ use crate::error::OpenError;
 use crate::model::Encoder;
 use crate::passage::PassageOptions;
 use crate::schema::Schema;
-use crate::store::{Header, VectorSource};
+use crate::store::{Durability, Header, Housekeeping, VectorSource};
 
 /// How an index is opened, and how it is made where there is none.
 ///
@@ -24,6 +24,8 @@ pub struct Options {
     pub(super) own_vectors: Option<u32>,
     pub(super) passages: Option<PassageOptions>,
     pub(super) logit_cache: Option<u64>,
+    pub(super) durability: Durability,
+    pub(super) housekeeping: Housekeeping,
 }
 
 impl Options {
@@ -32,7 +34,8 @@ impl Options {
         Self::default()
     }
 
-    /// The fields. Needed to make an index; on opening, it must be the index's own.
+    /// The fields. Needed to make an index; on opening, they must be the index's own. [`crate::Index::open_or_create`] takes fields that
+    /// are not there yet into an index that exists; documents that were added before have no value in them.
     #[must_use]
     pub fn schema(mut self, schema: Schema) -> Self {
         self.schema = Some(schema);
@@ -69,6 +72,20 @@ impl Options {
     #[must_use]
     pub fn logit_cache(mut self, bytes: u64) -> Self {
         self.logit_cache = Some(bytes);
+        self
+    }
+
+    /// When commits are flushed to the disk; each one unless set.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// What writers do to keep the directory small and quick, and how many earlier generations they keep.
+    #[must_use]
+    pub fn housekeeping(mut self, housekeeping: Housekeeping) -> Self {
+        self.housekeeping = housekeeping;
         self
     }
 

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, IngestError};
-use crate::ingest::{Monitor, Pipeline};
-use crate::lexical::WordsWriter;
+use crate::ingest::{Monitor, PendingCommit, Pipeline, open_or_rebuild_words};
 use crate::model::Encoder;
 use crate::schema::{Document, Schema, check_vector, digest};
-use crate::store::{Content, StoreWriter, VectorSource};
+use crate::store::{Content, StoreWriter, VectorSource, WriterSettings};
 
 /// The one writer of an index. What it does is seen by nobody until [`Writer::commit`] returns; dropped before, it leaves
 /// the index as it was.
@@ -36,6 +35,8 @@ pub struct Writer {
     pipeline: Pipeline,
     schema: Schema,
     vectors: VectorSource,
+    /// Whether the index's encoder is there, or none is needed.
+    can_add: bool,
     /// What is under each key, committed or not.
     keys: HashMap<Box<str>, Content>,
     next: u64,
@@ -44,17 +45,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(root: &Path, encoder: Option<Encoder>) -> Result<Self, Error> {
-        let (mut store, keys) = StoreWriter::open(root)?;
+    pub(super) fn open(root: &Path, encoder: Option<Encoder>, settings: &WriterSettings) -> Result<Self, Error> {
+        let (mut store, keys) = StoreWriter::open(root, settings)?;
+        let words = open_or_rebuild_words(&mut store)?;
+        if let Some(needed) = store.clean() {
+            words.sweep(&needed);
+        }
         let header = store.header().clone();
-        if let (VectorSource::Encoder(identity), None) = (&header.vectors, &encoder) {
-            return Err(IngestError::EncoderRequired { expected: identity.to_string() }.into());
-        }
-        let words = WordsWriter::open(&store.layout().words(header.words.epoch), &header.words.meta, header.words.opstamp)?;
-        if store.clean() {
-            words.sweep(&header.words.meta);
-        }
         Ok(Self {
+            can_add: encoder.is_some() || !matches!(header.vectors, VectorSource::Encoder(_)),
             pipeline: Pipeline::start(store, words, encoder)?,
             schema: header.schema,
             vectors: header.vectors,
@@ -117,6 +116,67 @@ impl Writer {
         Ok(self.generation)
     }
 
+    /// Like [`Writer::commit`], without waiting: for a program that adds little and often from one place. What is asked for while a commit is
+    /// under way is made as one. [`PendingCommit::wait`] tells when it is safe.
+    ///
+    /// # Errors
+    /// Those of an earlier failure; the writer is at its end then.
+    pub fn commit_soon(&mut self) -> Result<PendingCommit, Error> {
+        self.changed = false;
+        self.pipeline.commit_soon(self.next)
+    }
+
+    /// Commits what there is, then joins and drops everything that can be: one fragment of rows, one segment of words, no dead rows.
+    /// Gives the generation. Takes as long as copying the index; readers do not wait.
+    ///
+    /// # Errors
+    /// Those of [`Writer::commit`]. When only the compaction fails, what is committed stays and the writer can go on.
+    pub fn compact(&mut self) -> Result<u64, Error> {
+        self.commit()?;
+        self.generation = self.pipeline.run(|destination| destination.compact(true))?;
+        Ok(self.generation)
+    }
+
+    /// Commits what there is, and gives that generation a name, so that it is kept until the name is taken away or given to another.
+    /// Gives the generation.
+    ///
+    /// # Errors
+    /// [`IngestError::Tag`] for a name that is empty, longer than 200 bytes or has control characters; those of [`Writer::commit`].
+    pub fn tag(&mut self, name: &str) -> Result<u64, Error> {
+        if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+            return Err(IngestError::Tag { name: name.chars().take(40).collect() }.into());
+        }
+        self.commit()?;
+        let name = name.to_owned();
+        self.generation = self.pipeline.run(move |destination| destination.tag(&name))?;
+        Ok(self.generation)
+    }
+
+    /// Takes a name away from its generation, which goes with the next clean-up unless the history keeps it; false where there is none.
+    ///
+    /// # Errors
+    /// Those of an earlier failure, and [`crate::StorageError`].
+    pub fn untag(&mut self, name: &str) -> Result<bool, Error> {
+        let name = name.to_owned();
+        self.pipeline.run(move |destination| destination.untag(&name))
+    }
+
+    /// Makes the content of a kept generation that of a new one, whose number it gives. No embedding is computed, and the
+    /// generations between stay as long as they are kept.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchGeneration`](crate::OpenError::NoSuchGeneration); [`IngestError::Uncommitted`] while there are changes that are not
+    /// committed: commit them, or drop the writer. [`crate::StorageError`]; what is committed stays.
+    pub fn restore(&mut self, generation: u64) -> Result<u64, Error> {
+        if self.changed {
+            return Err(IngestError::Uncommitted { doing: "going back to an earlier generation" }.into());
+        }
+        let (contents, header) = self.pipeline.run(move |destination| destination.restore(generation))?;
+        self.keys = contents;
+        self.generation = header.generation;
+        Ok(self.generation)
+    }
+
     /// A handle for progress bars and cancel buttons.
     pub fn monitor(&self) -> Monitor {
         self.pipeline.monitor().clone()
@@ -144,6 +204,9 @@ impl Writer {
     }
 
     fn check(&self, document: &Document) -> Result<(), Error> {
+        if let (VectorSource::Encoder(identity), false) = (&self.vectors, self.can_add) {
+            return Err(IngestError::EncoderRequired { expected: identity.to_string() }.into());
+        }
         self.schema.check(document)?;
         self.check_vector(document)
     }

@@ -12,8 +12,11 @@ mod embed;
 mod monitor;
 mod pipeline;
 mod prepare;
+mod rebuild;
 mod write;
 
 pub(crate) use pipeline::Pipeline;
+pub(crate) use rebuild::{build_words, open_or_rebuild_words};
 
 pub use monitor::{Monitor, Progress};
+pub use pipeline::PendingCommit;

@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
@@ -19,6 +20,9 @@ use crate::store::{StoreWriter, VectorSource};
 /// Messages that wait before a stage. Documents may be large, so few.
 const WAITING: usize = 16;
 
+/// How long a commit that nobody waits for may wait for others to join it.
+const GROUPED: Duration = Duration::from_millis(50);
+
 /// What a thread does until its channel is closed.
 type Stage = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
@@ -26,12 +30,22 @@ enum Message<D> {
     Document(D),
     /// A document's number, to be deleted.
     Delete(u64),
-    /// The number of the next document, and where the new generation is told.
-    Commit(u64, Sender<u64>),
+    Commit(Commit),
+    /// Something between commits.
+    Task(Box<dyn FnOnce(&mut Destination) + Send>),
+}
+
+struct Commit {
+    /// The number of the next document.
+    next: u64,
+    /// Where the new generation is told.
+    answer: Sender<u64>,
+    /// Whether nobody waits, so that it may be made together with others.
+    grouped: bool,
 }
 
 /// The first failure of any stage.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Failure {
     first: Arc<Mutex<Option<Error>>>,
 }
@@ -41,8 +55,35 @@ impl Failure {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
+    fn describe(&self) -> String {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.as_ref().map_or_else(|| "the writer is gone".to_owned(), Error::to_string)
+    }
+
     fn take(&self) -> Option<Error> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A commit that was asked for by [`crate::Writer::commit_soon`].
+#[derive(Debug)]
+pub struct PendingCommit {
+    answer: Receiver<u64>,
+    failure: Failure,
+}
+
+impl PendingCommit {
+    /// Waits until it is made, as safe as any other; gives its generation, which it may share with others.
+    ///
+    /// # Errors
+    /// [`IngestError::Stopped`]: it was not made.
+    pub fn wait(self) -> Result<u64, Error> {
+        self.answer.recv().map_err(|_| IngestError::Stopped { cause: self.failure.describe() }.into())
+    }
+
+    /// Its generation, if it is made already.
+    pub fn done(&self) -> Option<u64> {
+        self.answer.try_recv().ok()
     }
 }
 
@@ -110,8 +151,28 @@ impl Pipeline {
     /// Waits until everything sent so far is committed; gives the generation.
     pub(crate) fn commit(&mut self, next_document: u64) -> Result<u64, Error> {
         let (answer, generation) = bounded(1);
-        self.send(Message::Commit(next_document, answer))?;
+        self.send(Message::Commit(Commit { next: next_document, answer, grouped: false }))?;
         generation.recv().map_err(|_| self.fail())
+    }
+
+    /// Has everything sent so far committed, and does not wait.
+    pub(crate) fn commit_soon(&mut self, next_document: u64) -> Result<PendingCommit, Error> {
+        let (answer, generation) = bounded(1);
+        self.send(Message::Commit(Commit { next: next_document, answer, grouped: true }))?;
+        Ok(PendingCommit { answer: generation, failure: self.failure.clone() })
+    }
+
+    /// Has something done between commits and waits for it. What it gives back as an error does not end the pipeline.
+    pub(crate) fn run<T: Send + 'static>(
+        &mut self,
+        task: impl FnOnce(&mut Destination) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, result) = bounded(1);
+        self.send(Message::Task(Box::new(move |destination| {
+            // The caller waits below.
+            let _ = answer.send(task(destination));
+        })))?;
+        result.recv().map_err(|_| self.fail())?
     }
 
     fn send(&mut self, message: Message<(u64, Document)>) -> Result<(), Error> {
@@ -177,7 +238,8 @@ fn run_cut(
                 pass(output, Message::Document(prepared))
             }
             Message::Delete(number) => pass(output, Message::Delete(number)),
-            Message::Commit(next, answer) => pass(output, Message::Commit(next, answer)),
+            Message::Commit(commit) => pass(output, Message::Commit(commit)),
+            Message::Task(task) => pass(output, Message::Task(task)),
         };
         if !goes_on {
             break;
@@ -215,7 +277,7 @@ fn run_embed(
                 window.deletes.push(number);
                 if window.is_full() || encoder.is_none() { flush(&mut window)? } else { true }
             }
-            commit @ Message::Commit(..) => flush(&mut window)? && pass(output, commit),
+            other @ (Message::Commit(_) | Message::Task(_)) => flush(&mut window)? && pass(output, other),
         };
         if !goes_on {
             break;
@@ -241,15 +303,78 @@ impl Window {
 }
 
 fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>) -> Result<(), Error> {
-    for message in input {
+    let mut group = Group::default();
+    loop {
+        // While commits wait, whatever is there already may join them; when nothing is, there is no reason to wait for more.
+        let message = if group.commits.is_empty() { input.recv().ok() } else { input.try_recv().ok() };
         match message {
-            Message::Document(document) => destination.add(document)?,
-            Message::Delete(number) => destination.delete(number),
-            Message::Commit(next, answer) => {
-                // A caller that no longer waits has its commit all the same.
-                let _ = answer.send(destination.commit(next)?);
+            Some(Message::Commit(commit)) => {
+                let grouped = commit.grouped;
+                group.join(&mut destination, commit)?;
+                if !grouped || group.is_due() {
+                    group.make(&mut destination)?;
+                }
             }
+            Some(Message::Task(task)) => {
+                group.make(&mut destination)?;
+                task(&mut destination);
+            }
+            Some(change) if group.commits.is_empty() => apply(&mut destination, change)?,
+            // It belongs to no commit yet.
+            Some(change) => {
+                group.later.push(change);
+                if group.is_due() {
+                    group.make(&mut destination)?;
+                }
+            }
+            None if group.commits.is_empty() => return Ok(()),
+            None => group.make(&mut destination)?,
         }
     }
-    Ok(())
+}
+
+fn apply(destination: &mut Destination, change: Message<Prepared>) -> Result<(), Error> {
+    match change {
+        Message::Document(document) => destination.add(document),
+        Message::Delete(number) => {
+            destination.delete(number);
+            Ok(())
+        }
+        Message::Commit(_) | Message::Task(_) => Ok(()),
+    }
+}
+
+/// Commits that are made as one.
+#[derive(Default)]
+struct Group {
+    commits: Vec<Commit>,
+    since: Option<Instant>,
+    /// Changes that came after the last of them.
+    later: Vec<Message<Prepared>>,
+}
+
+impl Group {
+    fn join(&mut self, destination: &mut Destination, commit: Commit) -> Result<(), Error> {
+        self.since.get_or_insert_with(Instant::now);
+        self.commits.push(commit);
+        self.later.drain(..).try_for_each(|change| apply(destination, change))
+    }
+
+    fn is_due(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= GROUPED)
+    }
+
+    /// Makes one commit of all that were asked for, tells everybody, and only then keeps house.
+    fn make(&mut self, destination: &mut Destination) -> Result<(), Error> {
+        if let Some(last) = self.commits.last() {
+            let generation = destination.commit(last.next)?;
+            for commit in self.commits.drain(..) {
+                // A caller that no longer waits has its commit all the same.
+                let _ = commit.answer.send(generation);
+            }
+            destination.keep_house();
+        }
+        self.since = None;
+        self.later.drain(..).try_for_each(|change| apply(destination, change))
+    }
 }

@@ -121,7 +121,7 @@ mod tests {
         let mut writer = index.writer().unwrap();
         notes().into_iter().for_each(|note| writer.add(note).unwrap());
         writer.commit().unwrap();
-        let generation = Generation::open(&path).unwrap();
+        let generation = Generation::open(&path, Default::default()).unwrap();
         let passages = generation.passage_index().unwrap();
         let positions: Vec<usize> = (0..passages.documents.len()).collect();
         let found = generation.read_passages(&passages, &positions, vocabulary).unwrap();

@@ -1,19 +1,21 @@
 //! The last stage: tables and words, and the commit of both.
 
+use std::collections::HashMap;
 use std::mem;
 
 use super::Monitor;
 use super::prepare::Prepared;
+use crate::crash;
 use crate::error::Error;
-use crate::lexical::WordsWriter;
+use crate::lexical::{WordsCommit, WordsWriter};
 use crate::schema::{FieldType, Schema, Value};
-use crate::store::{StoreWriter, WordsState};
+use crate::store::{Content, DocumentRow, Generation, Header, StoreWriter, WordsState};
 
 /// Rows, and bytes of text and vectors, that are collected before they are written.
 const ROWS: usize = 4096;
 const BYTES: usize = 16 << 20;
 
-pub(super) struct Destination {
+pub(crate) struct Destination {
     // Before the store, whose lock must be the last to go.
     words: WordsWriter,
     store: StoreWriter,
@@ -44,23 +46,90 @@ impl Destination {
     /// The steps of `storage-format.md`, in their order; gives the new generation.
     pub(super) fn commit(&mut self, next_document: u64) -> Result<u64, Error> {
         self.flush()?;
-        self.store.prepare()?;
-        let generation = self.store.header().generation + 1;
-        let (opstamp, meta) = self.words.prepare(generation)?;
-        let epoch = self.store.header().words.epoch;
-        self.store.publish(WordsState { epoch, opstamp, meta }, next_document)?;
-        if self.store.clean() {
-            self.words.clean(&self.store.header().words.meta);
+        if !self.store.is_changed() {
+            return Ok(self.store.header().generation);
         }
-        Ok(generation)
+        crash::point("commit: everything is written")?;
+        self.store.prepare()?;
+        let words = self.words.prepare(self.store.header().generation + 1)?;
+        let epoch = self.store.header().words.epoch;
+        self.store.publish(state(epoch, &words), &words.files, next_document)?;
+        crash::abort_at("commit: published");
+        self.clean();
+        Ok(self.store.header().generation)
+    }
+
+    /// What is worth doing after a commit, when nobody waits: joins fragments and segments, drops dead rows. A failure is logged; the
+    /// next commit tries again.
+    pub(super) fn keep_house(&mut self) {
+        if !self.store.housekeeping().automatic {
+            return;
+        }
+        let settled = self.words.settle();
+        if (settled || self.store.wants_compaction())
+            && let Err(error) = self.compact(false)
+        {
+            tracing::warn!(%error, "housekeeping is left for a later commit");
+        }
+    }
+
+    /// Joins and drops, everything that can be or what is due; gives the generation, a new one if anything was done.
+    pub(crate) fn compact(&mut self, all: bool) -> Result<u64, Error> {
+        if all {
+            self.words.merge_all()?;
+        }
+        let words = self.words.state()?;
+        let epoch = self.store.header().words.epoch;
+        if self.store.compact(all, state(epoch, &words), &words.files)? {
+            self.clean();
+        }
+        Ok(self.store.header().generation)
+    }
+
+    /// Gives the newest generation a name.
+    pub(crate) fn tag(&mut self, name: &str) -> Result<u64, Error> {
+        self.store.tag(name)?;
+        Ok(self.store.header().generation)
+    }
+
+    /// Takes a name away; false where there is none. The next commit cleans up: there may be rows now that no generation has yet.
+    pub(crate) fn untag(&mut self, name: &str) -> Result<bool, Error> {
+        self.store.untag(name)
+    }
+
+    /// Makes the content of a kept generation that of a new one; gives what is in it, by key, and the new header.
+    pub(crate) fn restore(&mut self, generation: u64) -> Result<(HashMap<Box<str>, Content>, Header), Error> {
+        let earlier = self.store.kept(generation)?;
+        let layout = self.store.layout().clone();
+        let from = layout.words(earlier.words.epoch);
+        self.store.sound().check(&from, &earlier.files.words)?;
+        // An epoch of its own: operation stamps begin again there, and the files of later generations stay as they are.
+        let epoch = layout.words_epochs().into_iter().max().unwrap_or(0) + 1;
+        let to = layout.words(epoch);
+        let paths = earlier.files.words.iter().map(|file| file.path.as_str());
+        let files = WordsWriter::copy(&from, &to, paths, &earlier.words.meta)?;
+        crash::point("restore: the words")?;
+        let words = WordsState { epoch, ..earlier.words.clone() };
+        let header = self.store.restore(&earlier, words, &files)?.clone();
+        self.words = WordsWriter::open(&to, &header.words.meta, header.words.opstamp)?;
+        self.clean();
+        let contents = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
+        Ok((contents, header))
+    }
+
+    fn clean(&mut self) {
+        if let Some(needed) = self.store.clean() {
+            self.words.clean(&needed);
+        }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let mut documents = Vec::with_capacity(self.waiting.len());
+        let mut documents: Vec<DocumentRow> = Vec::with_capacity(self.waiting.len());
         let mut passages = Vec::with_capacity(self.rows);
         for prepared in mem::take(&mut self.waiting) {
+            let count = prepared.passages.len() as u32;
             passages.extend(prepared.passages);
-            documents.push((prepared.number, prepared.document));
+            documents.push(DocumentRow { number: prepared.number, document: prepared.document, passages: count });
         }
         (self.rows, self.bytes) = (0, 0);
         self.store.append(&documents, &passages)?;
@@ -73,4 +142,8 @@ impl Destination {
 fn texts<'a>(schema: &'a Schema, prepared: &'a Prepared) -> impl Iterator<Item = &'a str> {
     let searched = schema.fields().iter().filter(|field| matches!(field.kind(), FieldType::Heading | FieldType::Text));
     searched.filter_map(|field| prepared.document.get(field.name()).and_then(Value::as_text))
+}
+
+fn state(epoch: u64, words: &WordsCommit) -> WordsState {
+    WordsState { epoch, opstamp: words.opstamp, meta: words.meta.clone() }
 }

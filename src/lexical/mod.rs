@@ -12,7 +12,7 @@ mod writer;
 
 pub(crate) use analysis::Analyzer;
 pub(crate) use reader::WordsReader;
-pub(crate) use writer::WordsWriter;
+pub(crate) use writer::{WordsCommit, WordsWriter};
 
 use std::path::Path;
 

@@ -28,7 +28,7 @@ impl WordsReader {
     pub(crate) fn open(path: &Path, meta: &[u8]) -> Result<Self, StorageError> {
         let failed = failed(path, "opening the words");
         let directory = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
-        let index = Index::open(CommittedDirectory::for_reading(directory, meta)).map_err(&failed)?;
+        let index = Index::open(CommittedDirectory::for_reading(path, directory, meta)).map_err(&failed)?;
         let (expected, fields) = schema();
         if index.schema() != expected {
             let fact = "the words have other fields than this version of fossick writes".to_owned();
@@ -41,6 +41,17 @@ impl WordsReader {
     /// The number of documents.
     pub(crate) fn count(&self) -> u64 {
         self.reader.searcher().num_docs()
+    }
+
+    /// The numbers of all documents, in no order; one that is there twice comes twice.
+    pub(crate) fn numbers(&self) -> Result<Vec<u64>, StorageError> {
+        let failed = failed(&self.path, "listing the words' documents");
+        let mut numbers = Vec::new();
+        for segment in self.reader.searcher().segment_readers() {
+            let column = segment.fast_fields().u64("number").map_err(&failed)?;
+            numbers.extend(segment.doc_ids_alive().filter_map(|document| column.first(document)));
+        }
+        Ok(numbers)
     }
 
     /// The best `limit` documents for any of the query's words, as (number, score), best first; equal scores in the order of

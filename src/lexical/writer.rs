@@ -1,20 +1,28 @@
 //! Adding to the words, and keeping them at what is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tantivy::directory::{Directory, MmapDirectory};
+use tantivy::index::SegmentId;
 use tantivy::merge_policy::LogMergePolicy;
 use tantivy::{Index, IndexSettings, IndexWriter, TantivyDocument, Term};
 
-use super::directory::{CommittedDirectory, META};
+use super::directory::{CommittedDirectory, MANAGED, META};
 use super::{Analyzer, Fields, analysis, failed, schema};
+use crate::crash;
 use crate::error::StorageError;
 
 /// Memory for words that are not written yet; one thread, so that a commit makes one segment.
 const BUFFER: usize = 48 << 20;
+/// A segment is merged when more than this share of its documents is deleted.
+const DEAD_SHARE: f32 = 0.25;
+/// With more segments than these, a writer that has nothing else to do waits for merges. (Tantivy begins one at eight of a size.)
+const MOST_SEGMENTS: usize = 16;
+const SETTLING: Duration = Duration::from_secs(20);
 
 /// The writing side of the words.
 pub(crate) struct WordsWriter {
@@ -22,6 +30,14 @@ pub(crate) struct WordsWriter {
     directory: CommittedDirectory,
     writer: IndexWriter,
     fields: Fields,
+}
+
+/// One state of the words: where tantivy stands, its `meta.json`, and the files that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WordsCommit {
+    pub(crate) opstamp: u64,
+    pub(crate) meta: Vec<u8>,
+    pub(crate) files: Vec<String>,
 }
 
 impl Drop for WordsWriter {
@@ -32,33 +48,57 @@ impl Drop for WordsWriter {
 }
 
 impl WordsWriter {
-    /// Makes empty words in a new directory; gives opstamp and `meta.json` of that state.
-    pub(crate) fn create(path: &Path) -> Result<(u64, Vec<u8>), StorageError> {
+    /// Makes empty words in a new directory; gives that state.
+    pub(crate) fn create(path: &Path) -> Result<WordsCommit, StorageError> {
         if path.exists() {
             fs::remove_dir_all(path).map_err(StorageError::io(path, "removing unfinished words"))?;
         }
         fs::create_dir_all(path).map_err(StorageError::io(path, "creating the directory"))?;
         let failed = failed(path, "creating the words");
         let inner = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
-        let directory = CommittedDirectory::for_writing(inner);
+        let directory = CommittedDirectory::for_writing(path, inner);
         let index = Index::create(directory.clone(), schema().0, IndexSettings::default()).map_err(&failed)?;
         let opstamp = index.load_metas().map_err(&failed)?.opstamp;
-        Ok((opstamp, read_meta(path, &directory)?))
+        Ok(WordsCommit { opstamp, meta: read_meta(path, &directory)?, files: Vec::new() })
+    }
+
+    /// Copies a state of the words into a new directory, where they go on.
+    pub(crate) fn copy<'a>(
+        from: &Path,
+        to: &Path,
+        files: impl Iterator<Item = &'a str>,
+        meta: &[u8],
+    ) -> Result<Vec<String>, StorageError> {
+        if to.exists() {
+            fs::remove_dir_all(to).map_err(StorageError::io(to, "removing unfinished words"))?;
+        }
+        fs::create_dir_all(to).map_err(StorageError::io(to, "creating the directory"))?;
+        let mut copied = Vec::new();
+        for file in files {
+            fs::copy(from.join(file), to.join(file)).map_err(StorageError::io(&from.join(file), "copying"))?;
+            copied.push(file.to_owned());
+        }
+        fs::write(to.join(META), meta).map_err(StorageError::io(&to.join(META), "writing"))?;
+        Ok(copied)
     }
 
     /// Opens the words for writing at the given state: what a writer that died had done beyond it is undone.
     pub(crate) fn open(path: &Path, meta: &[u8], opstamp: u64) -> Result<Self, StorageError> {
         remove_uncommitted_deletes(path, opstamp)?;
+        mend_list_of_files(path)?;
         let failed = failed(path, "opening the words for writing");
         let inner = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
-        let directory = CommittedDirectory::for_writing(inner);
-        if read_meta(path, &directory)? != meta {
+        let directory = CommittedDirectory::for_writing(path, inner);
+        if fs::read(path.join(META)).ok().as_deref() != Some(meta) {
             directory.atomic_write(Path::new(META), meta).map_err(StorageError::io(path, "restoring meta.json"))?;
         }
+        crash::point("words: meta.json is restored")?;
         let index = Index::open(directory.clone()).map_err(&failed)?;
         index.tokenizers().register(analysis::NAME, Analyzer::new().inner());
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
-        writer.set_merge_policy(Box::new(LogMergePolicy::default()));
+        let mut policy = LogMergePolicy::default();
+        policy.set_del_docs_ratio_before_merge(DEAD_SHARE);
+        writer.set_merge_policy(Box::new(policy));
         let (_, fields) = schema();
         Ok(Self { path: path.to_path_buf(), directory, writer, fields })
     }
@@ -76,39 +116,108 @@ impl WordsWriter {
         self.writer.delete_term(Term::from_field_u64(self.fields.number, number));
     }
 
-    /// Step 3 of a commit: writes everything, durably, and gives opstamp and `meta.json` of the new state.
-    pub(crate) fn prepare(&mut self, generation: u64) -> Result<(u64, Vec<u8>), StorageError> {
+    /// Step 3 of a commit: writes everything and gives the new state.
+    pub(crate) fn prepare(&mut self, generation: u64) -> Result<WordsCommit, StorageError> {
         let failed = failed(&self.path, "committing the words");
         let mut commit = self.writer.prepare_commit().map_err(&failed)?;
+        crash::point("words: segments are written")?;
         commit.set_payload(&generation.to_string());
-        let opstamp = commit.commit().map_err(&failed)?;
-        Ok((opstamp, read_meta(&self.path, &self.directory)?))
+        commit.commit().map_err(&failed)?;
+        crash::point("words: tantivy has committed")?;
+        self.state()
     }
 
-    /// Step 5: deletes the files that tantivy wanted deleted, all but those of the given, current state.
-    pub(crate) fn clean(&self, meta: &[u8]) {
-        let kept = segments(meta);
+    /// The state as it is now: the last one prepared, or the same words in fewer segments.
+    pub(crate) fn state(&self) -> Result<WordsCommit, StorageError> {
+        let meta = read_meta(&self.path, &self.directory)?;
+        let kept = segments(&meta);
+        let parsed: serde_json::Value = serde_json::from_slice(&meta).unwrap_or_default();
+        let opstamp = parsed["opstamp"].as_u64().ok_or_else(|| StorageError::Words {
+            path: self.path.join(META),
+            doing: "reading the state of the words",
+            reason: "it has no operation stamp".to_owned(),
+        })?;
+        let entries = fs::read_dir(&self.path).map_err(StorageError::io(&self.path, "listing the directory"))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        // Temporary files of a segment are no part of it any more.
+        let belongs = |name: &String| segment_of(Path::new(name)).is_some() && !name.ends_with(".temp");
+        let mut files: Vec<String> = names.filter(|name| belongs(name) && needed(Path::new(name), &kept)).collect();
+        files.sort_unstable();
+        Ok(WordsCommit { opstamp, meta, files })
+    }
+
+    /// Where there are many segments, waits for the merges that the last commit has begun; true where there are fewer then.
+    pub(crate) fn settle(&self) -> bool {
+        let count = || read_meta(&self.path, &self.directory).map_or(0, |meta| segments(&meta).len());
+        let before = count();
+        let begun = Instant::now();
+        while count() > MOST_SEGMENTS && begun.elapsed() < SETTLING {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        before > MOST_SEGMENTS && count() < before
+    }
+
+    /// Merges all segments into one.
+    pub(crate) fn merge_all(&mut self) -> Result<(), StorageError> {
+        let ids =
+            |meta: &[u8]| segments(meta).into_keys().filter_map(|id| SegmentId::from_uuid_string(&id).ok()).collect::<Vec<_>>();
+        let begun = Instant::now();
+        loop {
+            let meta = read_meta(&self.path, &self.directory)?;
+            let dead = segments(&meta).values().any(Option::is_some);
+            let all = ids(&meta);
+            if all.len() < 2 && !dead {
+                return Ok(());
+            }
+            match self.writer.merge(&all).wait() {
+                Ok(_) => return Ok(()),
+                // Some of them are being merged already.
+                Err(_) if begun.elapsed() < SETTLING => std::thread::sleep(Duration::from_millis(20)),
+                Err(error) => return Err(failed(&self.path, "merging")(error)),
+            }
+        }
+    }
+
+    /// Step 5: deletes the files that tantivy wanted deleted, all but those that some generation needs.
+    pub(crate) fn clean(&self, needed: &HashSet<String>) {
         let mut later = Vec::new();
         for file in self.directory.take_withheld() {
             let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+            let is_needed = segment_of(&file).is_none() || file.to_str().is_none_or(|name| needed.contains(name));
             // Windows refuses while a reader has the file mapped; the next commit tries again.
-            if needed(&file, &kept) || fs::remove_file(self.path.join(&file)).is_err_and(|e| !gone(&e)) {
+            if is_needed || fs::remove_file(self.path.join(&file)).is_err_and(|e| !gone(&e)) {
                 later.push(file);
             }
         }
         self.directory.withhold(later);
     }
 
-    /// Deletes what no state needs: the segments of writers that died. Only while nothing older is read, and before the
-    /// first addition.
-    pub(crate) fn sweep(&self, meta: &[u8]) {
-        let kept = segments(meta);
+    /// Deletes what no generation needs: the segments of writers that died. Only before the first addition.
+    pub(crate) fn sweep(&self, needed: &HashSet<String>) {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).map(PathBuf::from);
-        let orphans = names.filter(|name| !needed(name, &kept));
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let orphans = names.filter(|name| !needed.contains(name)).map(PathBuf::from);
         self.directory.withhold(orphans);
-        self.clean(meta);
+        self.clean(needed);
     }
+}
+
+/// Tantivy's list of its own files is not flushed, so a power cut may leave it torn, and tantivy would refuse to open. It is made
+/// again from what is there.
+fn mend_list_of_files(path: &Path) -> Result<(), StorageError> {
+    let list = path.join(MANAGED);
+    let sound = match fs::read(&list) {
+        Ok(bytes) => serde_json::from_slice::<HashSet<PathBuf>>(&bytes).is_ok(),
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
+    };
+    if sound {
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).map_err(StorageError::io(path, "listing the directory"))?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let files: Vec<String> = names.filter(|name| name == META || segment_of(Path::new(name)).is_some()).collect();
+    let bytes = serde_json::to_vec(&files).unwrap_or_default();
+    fs::write(&list, bytes).map_err(StorageError::io(&list, "writing"))
 }
 
 fn read_meta(path: &Path, directory: &CommittedDirectory) -> Result<Vec<u8>, StorageError> {
@@ -174,10 +283,10 @@ mod tests {
     fn a_state_stays_readable_while_later_ones_are_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
         let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         writer.add(1, ["the quick brown fox"].into_iter()).unwrap();
-        let (_, first) = writer.prepare(1).unwrap();
+        let first = writer.prepare(1).unwrap().meta;
         for number in 2..40 {
             writer.add(number, ["another fox"].into_iter()).unwrap();
             writer.delete(number - 1);
@@ -192,17 +301,17 @@ mod tests {
     fn a_writer_goes_on_from_the_committed_state_not_from_a_later_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
         let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         writer.add(1, ["kept"].into_iter()).unwrap();
-        let (stamp, kept) = writer.prepare(1).unwrap();
+        let WordsCommit { opstamp: stamp, meta: kept, files } = writer.prepare(1).unwrap();
         writer.add(2, ["lost"].into_iter()).unwrap();
         writer.prepare(2).unwrap();
         drop(writer);
         let mut writer = WordsWriter::open(&path, &kept, stamp).unwrap();
-        writer.sweep(&kept);
+        writer.sweep(&files.into_iter().collect());
         writer.add(3, ["new"].into_iter()).unwrap();
-        let (_, next) = writer.prepare(2).unwrap();
+        let next = writer.prepare(2).unwrap().meta;
         let reader = WordsReader::open(&path, &next).unwrap();
         let found = |word| reader.search(word, 10, |number| number).unwrap().into_iter().map(|hit| hit.0).collect::<Vec<_>>();
         assert_eq!((found("kept"), found("lost"), found("new")), (vec![1], vec![], vec![3]));
@@ -212,16 +321,16 @@ mod tests {
     fn deletes_that_were_not_committed_can_be_made_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
         let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         (1..20).for_each(|number| writer.add(number, ["kept"].into_iter()).unwrap());
-        let (stamp, kept) = writer.prepare(1).unwrap();
+        let WordsCommit { opstamp: stamp, meta: kept, .. } = writer.prepare(1).unwrap();
         for _ in 0..3 {
             drop(writer);
             writer = WordsWriter::open(&path, &kept, stamp).unwrap();
             writer.delete(1);
             writer.add(20, ["again"].into_iter()).unwrap();
-            let (_, meta) = writer.prepare(2).unwrap();
+            let meta = writer.prepare(2).unwrap().meta;
             assert_eq!(WordsReader::open(&path, &meta).unwrap().count(), 19);
         }
     }
@@ -230,12 +339,12 @@ mod tests {
     fn equal_scores_come_in_the_order_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let (stamp, empty) = WordsWriter::create(&path).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
         let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
         for number in 0..20 {
             writer.add(number, ["same text"].into_iter()).unwrap();
         }
-        let (_, meta) = writer.prepare(1).unwrap();
+        let meta = writer.prepare(1).unwrap().meta;
         let reader = WordsReader::open(&path, &meta).unwrap();
         let numbers: Vec<u64> = reader.search("text", 3, std::cmp::Reverse).unwrap().into_iter().map(|hit| hit.0).collect();
         assert_eq!(numbers, [19, 18, 17]);

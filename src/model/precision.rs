@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::kernels::coarseness;
+
 /// What a device multiplies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -21,6 +23,16 @@ impl fmt::Display for Precision {
             Self::F16 => "f16",
             Self::Int8 => "int8",
         })
+    }
+}
+
+impl Precision {
+    /// What decides the last digits of an output beside the model: the precision, and how coarse 8 bits are on this machine.
+    pub(crate) fn arithmetic(self) -> String {
+        match self {
+            Self::Int8 => format!("{self}{}", coarseness()),
+            Self::F32 | Self::F16 => self.to_string(),
+        }
     }
 }
 

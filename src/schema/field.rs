@@ -199,7 +199,19 @@ impl Schema {
         Ok(())
     }
 
-    /// The first difference to another schema, in words.
+    /// This schema with the fields that `other` has more, at its end.
+    pub(crate) fn extended(&self, other: &Self) -> Self {
+        let new = other.fields.iter().filter(|field| self.field(&field.name).is_none());
+        Self { fields: self.fields.iter().chain(new).cloned().collect() }
+    }
+
+    /// Whether `other` has all fields of this one, in their types, and more.
+    pub(crate) fn is_extended_by(&self, other: &Self) -> bool {
+        other.fields.len() > self.fields.len()
+            && self.fields.iter().all(|field| other.field(&field.name).is_some_and(|found| found.kind == field.kind))
+    }
+
+    /// The first difference to another schema, in words. The order of fields is none: an index keeps its own.
     pub(crate) fn difference(&self, given: &Self) -> Option<String> {
         for field in &self.fields {
             match given.field(&field.name) {
@@ -218,7 +230,6 @@ impl Schema {
             .iter()
             .find(|field| self.field(&field.name).is_none())
             .map(|field| format!("the given schema has the field {:?}, the index does not", field.name))
-            .or_else(|| (self != given).then(|| "the same fields in another order".to_owned()))
     }
 }
 

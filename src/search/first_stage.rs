@@ -32,7 +32,7 @@ impl FirstStage {
             let words = (mode != Mode::Semantic).then(|| {
                 scope.spawn(move || {
                     let begun = Instant::now();
-                    let found = snapshot.words().search(text, search.candidates, key)?;
+                    let found = snapshot.words()?.search(text, search.candidates, key)?;
                     Ok::<_, Error>((found, begun.elapsed()))
                 })
             });

@@ -45,11 +45,11 @@ fn hit(hit: &Hit) -> Json {
         "passage": hit.passage.as_ref().map(|passage| {
             json!({"text": passage.text, "field": passage.field, "start": passage.start, "end": passage.end})
         }),
-        "fields": hit.fields.iter().map(|(name, value)| (name.clone(), field(value))).collect::<Map<_, _>>(),
+        "fields": hit.fields.iter().map(|(name, value)| (name.clone(), value_json(value))).collect::<Map<_, _>>(),
     })
 }
 
-fn field(value: &Value) -> Json {
+pub(crate) fn value_json(value: &Value) -> Json {
     match value {
         Value::Text(text) => json!(text),
         Value::Integer(number) => json!(number),

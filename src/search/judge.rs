@@ -127,7 +127,7 @@ impl<'a> Judging<'a> {
         let cache = search.snapshot.logits();
         let lost = judge.is_lost();
         let precision = if lost { Precision::Int8 } else { judge.device().precision() };
-        let keys = search.cache.then(|| LogitKeys::new(judge.identity(), &precision.to_string(), text));
+        let keys = search.cache.then(|| LogitKeys::new(judge.identity(), &precision.arithmetic(), text));
         let mut verdicts = vec![Verdict::default(); numbers.len()];
         let (mut open, mut inputs) = (Vec::new(), Vec::new());
         for (candidate, at) in owners {

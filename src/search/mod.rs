@@ -14,8 +14,9 @@ mod snapshot;
 mod windows;
 
 pub use crate::rank::FinalOrder;
+pub(crate) use json::value_json;
 pub use judge::DocumentLogit;
 pub use progress::{CancelToken, Progressive};
 pub use request::{Mode, Search};
 pub use response::{Hit, Judged, Note, Passage, Response, StageRank, Timings};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Storage};

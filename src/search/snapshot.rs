@@ -11,6 +11,28 @@ use crate::passage::PassageOptions;
 use crate::schema::{Document, Schema};
 use crate::store::{DocumentIndex, Generation, LogitCache, VectorSource};
 
+/// How a generation lies on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Storage {
+    /// Bytes in the files of the generation; what else lies in the directory belongs to other generations, to caches, or is to be cleaned up.
+    pub live_bytes: u64,
+    /// Files of rows in the documents table.
+    pub document_fragments: u64,
+    /// Files of rows in the passages table.
+    pub passage_fragments: u64,
+    /// Segments of the words.
+    pub word_segments: u64,
+    /// Rows of documents that were deleted and still take space.
+    pub dead_documents: u64,
+    /// Rows of passages likewise.
+    pub dead_passages: u64,
+    /// The version of the Lance table `documents.lance`.
+    pub documents_version: u64,
+    /// The version of the Lance table `passages.lance`.
+    pub passages_version: u64,
+}
+
 /// One committed generation of an index. It never changes, whatever a writer does meanwhile. Cheap to clone, and shared
 /// among threads; its files are kept for as long as a clone lives.
 #[derive(Clone)]
@@ -20,7 +42,7 @@ pub struct Snapshot {
 
 struct Inner {
     generation: Generation,
-    words: WordsReader,
+    words: OnceLock<WordsReader>,
     encoder: Option<Encoder>,
     logits: Arc<LogitCache>,
     documents: OnceLock<DocumentIndex>,
@@ -29,25 +51,13 @@ struct Inner {
 }
 
 impl Snapshot {
-    pub(crate) fn new(generation: Generation, encoder: Option<Encoder>, logits: Arc<LogitCache>) -> Result<Self, Error> {
-        let state = &generation.header.words;
-        let path = generation.layout.words(state.epoch);
-        let words = WordsReader::open(&path, &state.meta)?;
-        if words.count() != generation.header.documents {
-            let fact = format!(
-                "CURRENT says {} documents at generation {}, found {}",
-                generation.header.documents,
-                generation.header.generation,
-                words.count()
-            );
-            return Err(StorageError::Inconsistent { path, fact }.into());
-        }
-        let (documents, passages) = (OnceLock::new(), OnceLock::new());
+    pub(crate) fn new(generation: Generation, encoder: Option<Encoder>, logits: Arc<LogitCache>) -> Self {
+        let (words, documents, passages) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let inner = Inner { generation, words, encoder, logits, documents, passages, loading: Mutex::new(()) };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
-    /// The number of the generation; each commit makes the next.
+    /// The number of the generation. It grows with each commit, and by more than one where a writer has compacted.
     pub fn generation(&self) -> u64 {
         self.inner.generation.header.generation
     }
@@ -85,6 +95,23 @@ impl Snapshot {
         self.inner.generation.header.passage_options
     }
 
+    /// What the generation takes on disk, and how it lies there.
+    pub fn storage(&self) -> Storage {
+        let generation = &self.inner.generation;
+        let (documents, passages) = generation.extents();
+        let segments = generation.header.files.words.iter().filter(|file| file.path.ends_with(".store")).count();
+        Storage {
+            live_bytes: generation.header.files.bytes(),
+            document_fragments: documents.fragments,
+            passage_fragments: passages.fragments,
+            word_segments: segments as u64,
+            dead_documents: documents.dead_rows,
+            dead_passages: passages.dead_rows,
+            documents_version: generation.header.documents_version,
+            passages_version: generation.header.passages_version,
+        }
+    }
+
     /// Starts a search; see [`Search`].
     pub fn search<'a>(&'a self, query: &str) -> Search<'a> {
         Search::new(self, query)
@@ -114,8 +141,9 @@ impl Snapshot {
         &self.inner.generation
     }
 
-    pub(super) fn words(&self) -> &WordsReader {
-        &self.inner.words
+    /// The words, opened when they are first needed.
+    pub(super) fn words(&self) -> Result<&WordsReader, StorageError> {
+        self.load(&self.inner.words, || open_words(&self.inner.generation))
     }
 
     pub(super) fn logits(&self) -> &LogitCache {
@@ -149,6 +177,20 @@ impl Snapshot {
         let value = read()?;
         Ok(cell.get_or_init(|| value))
     }
+}
+
+/// The words of a generation, all of their files found sound.
+fn open_words(generation: &Generation) -> Result<WordsReader, StorageError> {
+    generation.check_words()?;
+    let header = &generation.header;
+    let path = generation.layout.words(header.words.epoch);
+    let words = WordsReader::open(&path, &header.words.meta)?;
+    if words.count() == header.documents {
+        return Ok(words);
+    }
+    let fact =
+        format!("CURRENT says {} documents at generation {}, found {}", header.documents, header.generation, words.count());
+    Err(StorageError::Inconsistent { path, fact })
 }
 
 impl std::fmt::Debug for Snapshot {

@@ -18,13 +18,23 @@ use crate::schema::{Date, Document, FieldType, Schema, Value, digest};
 pub(super) const NUMBER: &str = "_document";
 pub(super) const KEY: &str = "_key";
 pub(super) const DIGEST: &str = "_digest";
-const ORDINAL: &str = "_ordinal";
+pub(super) const PASSAGES: &str = "_passages";
+pub(super) const ORDINAL: &str = "_ordinal";
 pub(super) const FIELD: &str = "_field";
 pub(super) const START: &str = "_start";
 pub(super) const END: &str = "_end";
 pub(super) const TEXT: &str = "_text";
 pub(super) const TOKENS: &str = "_tokens";
 pub(super) const VECTOR: &str = "_vector";
+
+/// A document on its way to the table.
+#[derive(Clone, Debug)]
+pub(crate) struct DocumentRow {
+    pub(crate) number: u64,
+    pub(crate) document: Document,
+    /// How many passages it has.
+    pub(crate) passages: u32,
+}
 
 /// A passage on its way to the table.
 #[derive(Clone, Debug)]
@@ -49,8 +59,16 @@ pub(super) fn documents_schema(schema: &Schema) -> SchemaRef {
         Field::new(NUMBER, DataType::UInt64, false),
         Field::new(KEY, DataType::Utf8, false),
         Field::new(DIGEST, DataType::UInt64, false),
+        Field::new(PASSAGES, DataType::UInt32, false),
     ];
     columns.extend(schema.fields().iter().map(|field| Field::new(field.name(), column_type(field.kind()), true)));
+    Arc::new(ArrowSchema::new(columns))
+}
+
+/// The columns of the fields that `extended` has more.
+pub(super) fn new_columns(schema: &Schema, extended: &Schema) -> SchemaRef {
+    let new = extended.fields().iter().filter(|field| schema.field(field.name()).is_none());
+    let columns: Vec<Field> = new.map(|field| Field::new(field.name(), column_type(field.kind()), true)).collect();
     Arc::new(ArrowSchema::new(columns))
 }
 
@@ -88,15 +106,16 @@ fn vector_item() -> Arc<Field> {
     Arc::new(Field::new("item", DataType::Float32, true))
 }
 
-/// Numbered documents as one batch of the documents table.
-pub(super) fn documents_batch(schema: &Schema, documents: &[(u64, Document)]) -> Result<RecordBatch, ArrowError> {
+/// Documents as one batch of the documents table.
+pub(super) fn documents_batch(schema: &Schema, rows: &[DocumentRow]) -> Result<RecordBatch, ArrowError> {
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt64Array::from_iter_values(documents.iter().map(|(number, _)| *number))),
-        Arc::new(StringArray::from_iter_values(documents.iter().map(|(_, document)| document.key()))),
-        Arc::new(UInt64Array::from_iter_values(documents.iter().map(|(_, document)| digest(schema, document)))),
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.number))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.document.key()))),
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| digest(schema, &row.document)))),
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.passages))),
     ];
     for field in schema.fields() {
-        let values = documents.iter().map(|(_, document)| document.get(field.name()));
+        let values = rows.iter().map(|row| row.document.get(field.name()));
         columns.push(match field.kind() {
             FieldType::Heading | FieldType::Text | FieldType::Keyword | FieldType::Stored => {
                 let mut column = StringBuilder::new();

@@ -2,23 +2,29 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use bincode::{Decode, Encode};
 
-use super::Layout;
-use super::layout::write_durably;
+use super::files::FileList;
+use super::layout::{replace_file, sync_directory};
+use super::{Durability, Layout};
 use crate::error::{Error, OpenError, StorageError};
 use crate::model::ModelIdentity;
 use crate::passage::PassageOptions;
 use crate::schema::Schema;
 
 const MAGIC: [u8; 8] = *b"fossick\n";
-/// The newest format that this code reads, and the one that it writes.
-const VERSION: u32 = 3;
-/// Feature bits that this code understands; an index with any other must not be touched.
-const FEATURES: u64 = 0;
-/// Magic, version, feature bits, length of the body.
-const PREAMBLE: usize = 8 + 4 + 8 + 8;
+/// The format that this code reads and writes.
+const VERSION: u32 = 4;
+/// Feature bits that this code understands when it reads; an index with any other must not be read.
+const READ_FEATURES: u64 = 0;
+/// Feature bits that this code understands when it writes; an index with any other may be read and must not be changed.
+const WRITE_FEATURES: u64 = 0;
+/// The first version of fossick that reads what this code writes: major, minor, patch.
+const READ_BY: [u16; 3] = [0, 1, 0];
+/// Magic, format version, the version of fossick that reads it, two sets of feature bits, length of the body.
+const PREAMBLE: usize = 8 + 4 + 6 + 8 + 8 + 8;
 
 /// Where the passages' vectors come from; fixed when the index is created.
 // The order of the variants is part of the file format: add at the end only.
@@ -59,12 +65,26 @@ pub(crate) struct WordsState {
     pub(crate) meta: Vec<u8>,
 }
 
+/// A name that keeps a generation.
+// The order of the fields is the file format.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    pub(crate) generation: u64,
+}
+
 /// The body of `CURRENT`.
 // The order of the fields is the file format.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Header {
-    /// Counts commits; 0 for a new, empty index.
+    /// Counts what was published; 0 for a new, empty index.
     pub(crate) generation: u64,
+    /// When it was published: microseconds since 1970.
+    pub(crate) published: i64,
+    /// Whether everything of it was flushed to the disk before it was published.
+    pub(crate) durable: bool,
+    /// The last generation that was flushed, where this one was not; it is kept until one is.
+    pub(crate) fallback: Option<u64>,
     /// Lance's version of the documents table.
     pub(crate) documents_version: u64,
     /// Lance's version of the passages table.
@@ -79,11 +99,49 @@ pub(crate) struct Header {
     pub(crate) vocabulary: Option<String>,
     pub(crate) passage_options: PassageOptions,
     pub(crate) schema: Schema,
+    /// Earlier generations that are kept, ascending; each has a file in `kept`.
+    pub(crate) kept: Vec<u64>,
+    /// Names of generations, this one's or kept ones, ascending by name.
+    pub(crate) tags: Vec<Tag>,
+    /// The files of this generation.
+    pub(crate) files: FileList,
+}
+
+/// A header as a file holds it, with what may be done to it.
+pub(crate) struct StoredHeader {
+    pub(crate) header: Header,
+    /// Feature bits that must be understood before anything is changed, and are not.
+    unknown: u64,
+    /// The version of fossick that understands them.
+    needs: [u16; 3],
+    version: u32,
+}
+
+impl StoredHeader {
+    /// That this code may change the index.
+    pub(crate) fn check_writable(&self, layout: &Layout) -> Result<(), OpenError> {
+        if self.unknown == 0 {
+            return Ok(());
+        }
+        Err(OpenError::NewerFormat {
+            path: layout.current(),
+            found: self.version,
+            features: self.unknown,
+            known: VERSION,
+            needs: dotted(self.needs),
+            may: "be read and not changed",
+        })
+    }
 }
 
 impl Header {
     /// Reads and checks `CURRENT`.
     pub(crate) fn read(layout: &Layout) -> Result<Self, Error> {
+        Ok(Self::read_stored(layout)?.header)
+    }
+
+    /// Reads and checks `CURRENT`, for somebody who wants to change the index.
+    pub(crate) fn read_stored(layout: &Layout) -> Result<StoredHeader, Error> {
         let path = layout.current();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -93,21 +151,45 @@ impl Header {
             }
             Err(e) => return Err(StorageError::io(&path, "reading")(e).into()),
         };
-        Ok(Self::decode(layout, &bytes)?)
+        Ok(Self::decode(layout.root(), &path, &bytes)?)
+    }
+
+    /// Reads and checks another file of the same form: a kept generation, or the copy of `CURRENT`.
+    pub(crate) fn read_file(layout: &Layout, path: &Path) -> Result<Self, Error> {
+        let bytes = fs::read(path).map_err(StorageError::io(path, "reading"))?;
+        Ok(Self::decode(layout.root(), path, &bytes)?.header)
     }
 
     /// Makes this the generation that everybody sees: the commit point.
-    pub(crate) fn publish(&self, layout: &Layout) -> Result<(), Error> {
-        Ok(write_durably(&layout.current(), &self.encode(layout)?)?)
+    pub(crate) fn publish(&self, layout: &Layout, durability: Durability) -> Result<(), Error> {
+        let bytes = self.encode(&layout.current())?;
+        replace_file(&layout.current(), &bytes, durability)?;
+        // For repair alone, so nobody waits for it and a failure is nobody's loss.
+        if let Err(error) = fs::write(layout.copy_of_current(), &bytes) {
+            tracing::warn!(%error, "the copy of CURRENT was not written");
+        }
+        Ok(())
     }
 
-    fn encode(&self, layout: &Layout) -> Result<Vec<u8>, StorageError> {
+    /// Writes this as the file of a kept generation.
+    pub(crate) fn keep(&self, layout: &Layout, durability: Durability) -> Result<(), StorageError> {
+        let (directory, path) = (layout.kept_directory(), layout.kept(self.generation));
+        if !directory.is_dir() {
+            fs::create_dir_all(&directory).map_err(StorageError::io(&directory, "creating the directory"))?;
+            sync_directory(layout.root())?;
+        }
+        replace_file(&path, &self.encode(&path)?, durability)
+    }
+
+    fn encode(&self, path: &Path) -> Result<Vec<u8>, StorageError> {
         let body = bincode::encode_to_vec(self, bincode::config::standard());
-        let body = body.map_err(|e| StorageError::io(&layout.current(), "encoding")(io::Error::other(e)))?;
+        let body = body.map_err(|e| StorageError::io(path, "encoding")(io::Error::other(e)))?;
         let mut bytes = Vec::with_capacity(PREAMBLE + body.len() + 4);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(FEATURES.to_le_bytes());
+        bytes.extend(READ_BY.iter().flat_map(|part| part.to_le_bytes()));
+        bytes.extend(READ_FEATURES.to_le_bytes());
+        bytes.extend(WRITE_FEATURES.to_le_bytes());
         bytes.extend((body.len() as u64).to_le_bytes());
         bytes.extend(body);
         let checksum = crc32c::crc32c(&bytes);
@@ -115,42 +197,44 @@ impl Header {
         Ok(bytes)
     }
 
-    fn decode(layout: &Layout, bytes: &[u8]) -> Result<Self, OpenError> {
-        let path = layout.current();
-        let damaged = |expected: String, found: String| OpenError::Damaged { path: path.clone(), expected, found };
-        let Some((&magic, rest)) = bytes.split_first_chunk::<8>() else {
-            return Err(damaged(format!("at least {} bytes", PREAMBLE + 4), format!("{} bytes", bytes.len())));
-        };
+    fn decode(root: &Path, path: &Path, bytes: &[u8]) -> Result<StoredHeader, OpenError> {
+        let damaged = |expected: String, found: String| OpenError::Damaged { path: path.to_path_buf(), expected, found };
+        let short = || damaged(format!("at least {} bytes", PREAMBLE + 4), format!("{} bytes", bytes.len()));
+        let Some((&magic, mut rest)) = bytes.split_first_chunk::<8>() else { return Err(short()) };
         if magic != MAGIC {
             let fact = format!(
                 "CURRENT begins with {:?}, not with {:?}",
                 String::from_utf8_lossy(&magic),
                 String::from_utf8_lossy(&MAGIC)
             );
-            return Err(OpenError::NotAnIndex { path: layout.root().to_path_buf(), fact });
+            return Err(OpenError::NotAnIndex { path: root.to_path_buf(), fact });
         }
-        let preamble = rest.split_first_chunk::<4>().and_then(|(version, rest)| {
-            let (features, rest) = rest.split_first_chunk::<8>()?;
-            let (length, rest) = rest.split_first_chunk::<8>()?;
-            Some((u32::from_le_bytes(*version), u64::from_le_bytes(*features), u64::from_le_bytes(*length), rest))
-        });
-        let Some((version, features, length, rest)) = preamble else {
-            return Err(damaged(format!("at least {} bytes", PREAMBLE + 4), format!("{} bytes", bytes.len())));
-        };
+        let version = u32::from_le_bytes(take(&mut rest).ok_or_else(short)?);
         // The checksum first: a flipped bit in the version must not be taken for a newer format.
-        let Some((covered, &stored)) = bytes.split_last_chunk::<4>() else {
-            return Err(damaged("a checksum at the end".to_owned(), "none".to_owned()));
-        };
+        let Some((covered, &stored)) = bytes.split_last_chunk::<4>() else { return Err(short()) };
         let (stored, computed) = (u32::from_le_bytes(stored), crc32c::crc32c(covered));
         if stored != computed {
             return Err(damaged(format!("crc32c {stored:#010x}"), format!("{computed:#010x}")));
         }
         if version < VERSION {
-            return Err(OpenError::OlderFormat { path, found: version, known: VERSION });
+            return Err(OpenError::OlderFormat { path: path.to_path_buf(), found: version, known: VERSION });
         }
-        if version > VERSION || features & !FEATURES != 0 {
-            return Err(OpenError::NewerFormat { path, found: version, features, known: VERSION });
+        // Every later format has these three at this place, so that this message can be written.
+        let needs: [u8; 6] = take(&mut rest).ok_or_else(short)?;
+        let needs = [0, 2, 4].map(|at| u16::from_le_bytes([needs[at], needs[at + 1]]));
+        let to_read = u64::from_le_bytes(take(&mut rest).ok_or_else(short)?) & !READ_FEATURES;
+        let to_write = u64::from_le_bytes(take(&mut rest).ok_or_else(short)?) & !WRITE_FEATURES;
+        if version > VERSION || to_read != 0 {
+            return Err(OpenError::NewerFormat {
+                path: path.to_path_buf(),
+                found: version,
+                features: to_read,
+                known: VERSION,
+                needs: dotted(needs),
+                may: "not be read",
+            });
         }
+        let length = u64::from_le_bytes(take(&mut rest).ok_or_else(short)?);
         let body = rest.get(..rest.len().saturating_sub(4)).unwrap_or_default();
         if body.len() as u64 != length {
             return Err(damaged(format!("a body of {length} bytes"), format!("{} bytes", body.len())));
@@ -158,24 +242,44 @@ impl Header {
         // The limit keeps a lying length inside the body from asking for memory.
         let config = bincode::config::standard().with_limit::<{ 1 << 30 }>();
         match bincode::decode_from_slice::<Self, _>(body, config) {
-            Ok((header, used)) if used == body.len() => Ok(header),
+            Ok((header, used)) if used == body.len() => Ok(StoredHeader { header, unknown: to_write, needs, version }),
             Ok((_, used)) => Err(damaged(format!("{} bytes of content", body.len()), format!("{used}"))),
             Err(e) => Err(damaged("a header".to_owned(), e.to_string())),
         }
     }
 }
 
+impl OpenError {
+    pub(super) fn no_such_generation(layout: &Layout, current: &Header, generation: u64) -> Self {
+        let all: Vec<String> = current.kept.iter().chain([&current.generation]).map(u64::to_string).collect();
+        Self::NoSuchGeneration { path: layout.root().to_path_buf(), generation, available: all.join(", ") }
+    }
+}
+
+/// The next `N` bytes.
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (&first, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(first)
+}
+
+fn dotted([major, minor, patch]: [u16; 3]) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use proptest::prelude::*;
 
+    use super::super::files::FileRecord;
     use super::*;
 
     fn header() -> Header {
         Header {
             generation: 7,
+            published: 1_700_000_000_000_000,
+            durable: true,
+            fallback: None,
             documents_version: 12,
             passages_version: 13,
             next_document: 99,
@@ -186,44 +290,72 @@ mod tests {
             vocabulary: Some("abc".to_owned()),
             passage_options: PassageOptions::default(),
             schema: Schema::builder().heading("title").text("body").build().unwrap(),
+            kept: vec![3],
+            tags: vec![Tag { name: "before the move".to_owned(), generation: 3 }],
+            files: FileList {
+                documents: vec![FileRecord { path: "data/a.lance".to_owned(), length: 5, checksum: 6 }],
+                ..FileList::default()
+            },
         }
     }
 
-    fn layout() -> Layout {
-        Layout::new(Path::new("somewhere")).unwrap()
+    fn encoded() -> Vec<u8> {
+        header().encode(Path::new("CURRENT")).unwrap()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<StoredHeader, OpenError> {
+        Header::decode(Path::new("somewhere"), Path::new("CURRENT"), bytes)
+    }
+
+    /// With the checksum made right again.
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        let end = bytes.len() - 4;
+        let checksum = crc32c::crc32c(&bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&checksum);
+        bytes
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let bytes = header().encode(&layout()).unwrap();
-        assert_eq!(Header::decode(&layout(), &bytes).unwrap(), header());
+        assert_eq!(decode(&encoded()).unwrap().header, header());
     }
 
     #[test]
-    fn a_newer_format_is_refused_with_both_versions() {
-        let mut bytes = header().encode(&layout()).unwrap();
+    fn a_newer_format_is_refused_with_the_version_that_reads_it() {
+        let mut bytes = encoded();
         bytes[8] = 9;
-        let end = bytes.len() - 4;
-        let checksum = crc32c::crc32c(&bytes[..end]).to_le_bytes();
-        bytes[end..].copy_from_slice(&checksum);
-        let message = Header::decode(&layout(), &bytes).unwrap_err().to_string();
-        assert!(message.contains("version 9") && message.contains("up to 3"), "{message}");
+        bytes[12..18].copy_from_slice(&[2, 0, 7, 0, 1, 0]);
+        let message = decode(&sealed(bytes)).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("version 9") && message.contains("up to 4") && message.contains("2.7.1"), "{message}");
+    }
+
+    #[test]
+    fn what_must_be_understood_to_read_and_what_to_write_are_told_apart() {
+        let mut to_read = encoded();
+        to_read[18] = 4;
+        assert!(matches!(decode(&sealed(to_read)), Err(OpenError::NewerFormat { features: 4, .. })));
+        let mut to_write = encoded();
+        to_write[26] = 2;
+        let stored = decode(&sealed(to_write)).unwrap();
+        assert_eq!(stored.header, header());
+        let refused = stored.check_writable(&Layout::new(Path::new("somewhere")).unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("be read and not changed"), "{refused}");
     }
 
     #[test]
     fn another_programs_file_is_told_from_a_damaged_one() {
-        assert!(matches!(Header::decode(&layout(), b"SQLite format 3\0 and so on"), Err(OpenError::NotAnIndex { .. })));
-        assert!(matches!(Header::decode(&layout(), b"fos"), Err(OpenError::Damaged { .. })));
+        assert!(matches!(decode(b"SQLite format 3\0 and so on"), Err(OpenError::NotAnIndex { .. })));
+        assert!(matches!(decode(b"fos"), Err(OpenError::Damaged { .. })));
     }
 
     proptest! {
         #[test]
         fn no_flipped_bit_and_no_cut_goes_unnoticed(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<prop::sample::Index>()) {
-            let bytes = header().encode(&layout()).unwrap();
+            let bytes = encoded();
             let mut flipped = bytes.clone();
             flipped[at.index(bytes.len())] ^= 1 << bit;
-            prop_assert!(Header::decode(&layout(), &flipped).is_err());
-            prop_assert!(Header::decode(&layout(), &bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert!(decode(&flipped).is_err());
+            prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Durability;
+use crate::crash;
 use crate::error::{OpenError, StorageError};
 
 /// The paths of an index directory.
@@ -27,6 +30,25 @@ impl Layout {
     /// The commit point.
     pub(crate) fn current(&self) -> PathBuf {
         self.root.join("CURRENT")
+    }
+
+    /// The same bytes again, for repair.
+    pub(crate) fn copy_of_current(&self) -> PathBuf {
+        self.root.join("CURRENT.copy")
+    }
+
+    /// The small files of the tables again, for repair.
+    pub(crate) fn copies_of_small_files(&self) -> PathBuf {
+        self.root.join("FILES.copy")
+    }
+
+    /// An earlier generation that is kept, or still read.
+    pub(crate) fn kept(&self, generation: u64) -> PathBuf {
+        self.kept_directory().join(generation.to_string())
+    }
+
+    pub(crate) fn kept_directory(&self) -> PathBuf {
+        self.root.join("kept")
     }
 
     /// Held locked by a writer.
@@ -57,6 +79,18 @@ impl Layout {
         self.root.join("readers")
     }
 
+    /// The epochs of the words' directories that are there.
+    pub(crate) fn words_epochs(&self) -> Vec<u64> {
+        let names = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.to_str()?.strip_prefix("words-")?.parse().ok()).collect()
+    }
+
+    /// Where repair puts what it takes away: a name that is free.
+    pub(crate) fn set_aside(&self) -> PathBuf {
+        let names = (1..).map(|number| self.root.join(format!("set-aside-{number}")));
+        names.into_iter().find(|path| !path.exists()).unwrap_or_else(|| self.root.join("set-aside"))
+    }
+
     /// Refuses a path that is a file, or a directory with content that is no index.
     pub(crate) fn check_free(&self) -> Result<(), OpenError> {
         // Another process may have made the index since the caller looked.
@@ -72,16 +106,22 @@ impl Layout {
         let known = [
             "LOCK",
             "CURRENT.tmp",
+            "CURRENT.copy",
+            "FILES.copy",
             "documents.lance",
             "passages.lance",
-            "words-0",
             "readers",
+            "kept",
             "logits",
             ".DS_Store",
             "Thumbs.db",
             "desktop.ini",
         ];
-        let stranger = entries.flatten().map(|entry| entry.file_name()).find(|name| !known.iter().any(|known| name == known));
+        let numbered = |name: &std::ffi::OsStr| {
+            name.to_str().is_some_and(|name| name.starts_with("words-") || name.starts_with("set-aside-"))
+        };
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let stranger = names.into_iter().find(|name| !numbered(name) && !known.iter().any(|known| name == known));
         if let Some(name) = stranger {
             return if self.current().exists() {
                 Ok(())
@@ -104,18 +144,58 @@ impl Layout {
 }
 
 /// Writes a file so that after a crash either the old content or the new is there, whole.
-pub(super) fn write_durably(path: &Path, content: &[u8]) -> Result<(), StorageError> {
+pub(super) fn replace_file(path: &Path, content: &[u8], durability: Durability) -> Result<(), StorageError> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).map_err(StorageError::io(&temporary, "creating the file"))?;
     file.write_all(content).map_err(StorageError::io(&temporary, "writing"))?;
-    file.sync_all().map_err(StorageError::io(&temporary, "making the file durable"))?;
+    crash::point("replace: written")?;
+    if durability == Durability::EveryCommit {
+        file.sync_all().map_err(StorageError::io(&temporary, "making the file durable"))?;
+    }
     drop(file);
-    fs::rename(&temporary, path).map_err(StorageError::io(path, "renaming CURRENT.tmp over the file"))?;
+    crash::point("replace: before the rename")?;
+    fs::rename(&temporary, path).map_err(StorageError::io(path, "renaming the new file over the old"))?;
+    crash::abort_at("replace: after the rename");
+    if durability == Durability::System {
+        return Ok(());
+    }
     match path.parent().map(sync_directory) {
         Some(Err(StorageError::Io { source, .. })) => Err(StorageError::NotDurable { path: path.to_path_buf(), source }),
         Some(other) => other,
         None => Ok(()),
     }
+}
+
+/// How many flushes are under way at once: a disk makes one of several that wait.
+const FLUSHES: usize = 8;
+
+/// Makes files and directories durable.
+pub(super) fn flush(files: &[PathBuf], directories: &HashSet<PathBuf>) -> Result<(), StorageError> {
+    let next = AtomicUsize::new(0);
+    let all = files.len() + directories.len();
+    let directories: Vec<&PathBuf> = directories.iter().collect();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            match (files.get(at), at.checked_sub(files.len()).and_then(|at| directories.get(at))) {
+                (Some(file), _) => sync_file(file)?,
+                (None, Some(directory)) => sync_directory(directory)?,
+                (None, None) => return Ok(()),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..FLUSHES.min(all)).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        let gone = || StorageError::io(Path::new("flushing"), "flushing files")(io::Error::other("a thread panicked"));
+        others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(gone()))).fold(mine, Result::and)
+    })
+}
+
+fn sync_file(path: &Path) -> Result<(), StorageError> {
+    // Windows flushes a file only through a handle that may write.
+    let file = File::options().read(true).write(cfg!(windows)).open(path);
+    file.and_then(|file| file.sync_all()).map_err(StorageError::io(path, "making the file durable"))
 }
 
 /// Makes a directory's entries durable. Windows has no such call and needs none.
@@ -127,26 +207,4 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), StorageError> {
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
-}
-
-/// Makes every file below `root` durable that is not in `done` yet, and the directories that hold such files. Lance writes
-/// each file once, under a new name, so a name seen once need not be looked at again.
-pub(super) fn sync_new_files(root: &Path, done: &mut HashSet<PathBuf>) -> Result<(), StorageError> {
-    let entries = fs::read_dir(root).map_err(StorageError::io(root, "listing the directory"))?;
-    let mut added = false;
-    for entry in entries {
-        let path = entry.map_err(StorageError::io(root, "listing the directory"))?.path();
-        if path.is_dir() {
-            added |= !done.contains(&path);
-            sync_new_files(&path, done)?;
-            done.insert(path);
-        } else if !done.contains(&path) {
-            // Windows flushes a file only through a handle that may write.
-            let file = File::options().read(true).write(cfg!(windows)).open(&path);
-            file.and_then(|file| file.sync_all()).map_err(StorageError::io(&path, "making the file durable"))?;
-            done.insert(path);
-            added = true;
-        }
-    }
-    if added { sync_directory(root) } else { Ok(()) }
 }

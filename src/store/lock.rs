@@ -74,30 +74,27 @@ impl ReaderPin {
         }
     }
 
-    /// Whether a generation older than `current` is being read; pins that nobody holds are removed. What cannot be told is
-    /// taken for a yes.
-    pub(super) fn any_older(layout: &Layout, current: u64) -> bool {
+    /// Which generations older than `current` are being read; pins that nobody holds are removed. `None` where it cannot be told.
+    pub(super) fn older(layout: &Layout, current: u64) -> Option<Vec<u64>> {
         let entries = match fs::read_dir(layout.readers()) {
             Ok(entries) => entries,
-            Err(e) => return e.kind() != ErrorKind::NotFound,
+            Err(e) => return (e.kind() == ErrorKind::NotFound).then(Vec::new),
         };
-        let mut held = false;
+        let mut held = Vec::new();
         for entry in entries {
-            let Ok(entry) = entry else { return true };
+            let Ok(entry) = entry else { return None };
             let path = entry.path();
             let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
-            if generation.is_none_or(|generation| generation >= current) {
-                continue;
-            }
+            let Some(generation) = generation.filter(|generation| *generation < current) else { continue };
             let free = File::options().read(true).write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok());
             if free {
                 // Windows refuses while somebody is just opening it; the next commit tries again.
                 let _ = fs::remove_file(&path);
             } else {
-                held = true;
+                held.push(generation);
             }
         }
-        held
+        Some(held)
     }
 }
 

@@ -5,19 +5,30 @@
 //! does not name does not exist. `storage-format.md` describes every file and every step.
 //! **Invariant:** this room loads no model, and all calls into Lance are made here, on a thread of their own.
 
+mod backup;
 mod columns;
+mod compaction;
+mod copies;
+mod files;
 mod header;
 mod layout;
 mod lock;
 mod logits;
 mod reader;
+mod rescue;
+mod settings;
 mod table;
 mod thread;
 mod writer;
 
-pub(crate) use columns::PassageRow;
-pub(crate) use header::{Header, VectorSource, WordsState};
+pub(crate) use backup::copy_generation;
+pub(crate) use columns::{DocumentRow, PassageRow};
+pub(crate) use files::{FileList, FileRecord, SoundFiles, faults};
+pub(crate) use header::{Header, Tag, VectorSource, WordsState};
 pub(crate) use layout::Layout;
 pub(crate) use logits::{LogitCache, LogitKey, LogitKeys};
-pub(crate) use reader::{Content, DocumentIndex, Generation, PassageIndex, StoredPassage};
-pub(crate) use writer::StoreWriter;
+pub(crate) use reader::{Content, DocumentIndex, Generation, PassageIndex, Stated, StoredPassage};
+pub(crate) use rescue::Rescue;
+pub(crate) use writer::{StoreWriter, WriterSettings};
+
+pub use settings::{Durability, Housekeeping};

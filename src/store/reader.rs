@@ -7,12 +7,14 @@ use std::sync::OnceLock;
 use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
 
-use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, START, TEXT, TOKENS, VECTOR, document_values};
+use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, ORDINAL, PASSAGES, START, TEXT, TOKENS, VECTOR, document_values};
+use super::compaction::Extent;
+use super::files::{FileRecord, SoundFiles};
 use super::lock::{Announced, ReaderPin};
-use super::table::Table;
+use super::table::{Table, manifest_name};
 use super::thread::LanceThread;
 use super::{Header, Layout};
-use crate::error::{Error, StorageError};
+use crate::error::{Error, OpenError, StorageError};
 use crate::schema::Value;
 
 /// Lance's name for where a row is.
@@ -63,6 +65,16 @@ pub(crate) struct Content {
     pub(crate) digest: u64,
 }
 
+/// What the documents table says of one document, beside its fields.
+#[derive(Clone, Debug)]
+pub(crate) struct Stated {
+    pub(crate) number: u64,
+    pub(crate) key: String,
+    pub(crate) digest: u64,
+    /// How many passages it has.
+    pub(crate) passages: u32,
+}
+
 /// The passages of a generation, in the order of the table; the passages of one document are neighbours.
 pub(crate) struct PassageIndex {
     /// The document of each passage.
@@ -88,25 +100,101 @@ pub(crate) struct StoredPassage {
 pub(crate) struct Generation {
     pub(crate) layout: Layout,
     pub(crate) header: Header,
-    documents: Table,
-    passages: Table,
+    pub(super) documents: Table,
+    pub(super) passages: Table,
+    sound: SoundFiles,
     // Last, so that it is let go after the tables.
     _pin: Option<ReaderPin>,
 }
 
 impl Generation {
     /// The newest committed one.
-    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(root: &Path, sound: SoundFiles) -> Result<Self, Error> {
+        Self::open_where(root, sound, None, true)
+    }
+
+    /// The newest committed one, for its writer, who makes the words again if they are not there.
+    pub(super) fn open_for_writer(root: &Path, sound: SoundFiles) -> Result<Self, Error> {
+        Self::open_where(root, sound, None, false)
+    }
+
+    /// An earlier one that is kept, or the newest by its number.
+    pub(crate) fn open_at(root: &Path, sound: SoundFiles, generation: u64) -> Result<Self, Error> {
+        Self::open_where(root, sound, Some(generation), true)
+    }
+
+    fn open_where(root: &Path, sound: SoundFiles, generation: Option<u64>, with_words: bool) -> Result<Self, Error> {
         let layout = Layout::new(root)?;
-        let (header, pin) = pinned_header(&layout)?;
+        let (header, pin) = pinned_header(&layout, generation)?;
+        let parts = [
+            (layout.documents(), &header.files.documents),
+            (layout.passages(), &header.files.passages),
+            (layout.words(header.words.epoch), &header.files.words),
+        ];
+        let parts = &parts[..parts.len() - usize::from(!with_words)];
+        // What is missing or cut is noticed here; what is inside a file when it is first read.
+        if let Some(fault) = parts.iter().find_map(|(root, files)| files.iter().find_map(|file| file.fault_of_length(root))) {
+            return Err(StorageError::from(fault).into());
+        }
+        let manifest = |files: &[FileRecord], version| files.iter().find(|file| file.path == manifest_name(version)).cloned();
+        sound.check(&layout.documents(), &manifest(&header.files.documents, header.documents_version))?;
+        sound.check(&layout.passages(), &manifest(&header.files.passages, header.passages_version))?;
         let thread = LanceThread::start()?;
         let documents = Table::open(layout.documents(), header.documents_version, &thread)?;
         let passages = Table::open(layout.passages(), header.passages_version, &thread)?;
-        Ok(Self { layout, header, documents, passages, _pin: pin })
+        Ok(Self { layout, header, documents, passages, sound, _pin: pin })
+    }
+
+    /// Without a look at any file; no writer is told.
+    pub(super) fn unchecked(layout: Layout, header: Header, documents: Table, passages: Table) -> Self {
+        Self { layout, header, documents, passages, sound: SoundFiles::default(), _pin: None }
+    }
+
+    /// What the documents table says of each document, in its order.
+    pub(crate) fn stated(&self) -> Result<Vec<Stated>, StorageError> {
+        self.check_documents()?;
+        let mut all = Vec::with_capacity(self.header.documents as usize);
+        for batch in self.documents.scan(&[NUMBER, KEY, DIGEST, PASSAGES])? {
+            let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
+            let digests = self.numbers(&self.documents, &batch, DIGEST)?;
+            let passages = primitive::<UInt32Type>(&self.documents, &batch, PASSAGES, "32-bit numbers")?;
+            let keys = strings(&self.documents, &batch, KEY)?;
+            let counted = digests.iter().zip(passages);
+            all.extend(numbers.iter().zip(keys).zip(counted).map(|((&number, key), (&digest, &passages))| Stated {
+                number,
+                key: key.to_owned(),
+                digest,
+                passages,
+            }));
+        }
+        Ok(all)
+    }
+
+    /// Document and ordinal of each passage, in the order of the table.
+    pub(crate) fn ordinals(&self) -> Result<Vec<(u64, u32)>, StorageError> {
+        self.sound.check(self.passages.path(), &self.header.files.passages)?;
+        let mut all = Vec::with_capacity(self.header.passages as usize);
+        for batch in self.passages.scan(&[NUMBER, ORDINAL])? {
+            let numbers = self.numbers(&self.passages, &batch, NUMBER)?;
+            let ordinals = primitive::<UInt32Type>(&self.passages, &batch, ORDINAL, "32-bit numbers")?;
+            all.extend(numbers.iter().copied().zip(ordinals.iter().copied()));
+        }
+        Ok(all)
+    }
+
+    /// That the words' files are sound.
+    pub(crate) fn check_words(&self) -> Result<(), StorageError> {
+        self.sound.check(&self.layout.words(self.header.words.epoch), &self.header.files.words)
+    }
+
+    /// How documents and passages lie in their tables.
+    pub(crate) fn extents(&self) -> (Extent, Extent) {
+        (self.documents.extent(), self.passages.extent())
     }
 
     /// Numbers, keys and places of all documents.
     pub(crate) fn document_index(&self) -> Result<DocumentIndex, StorageError> {
+        self.check_documents()?;
         let mut rows: Vec<(u64, u64, Box<str>)> = Vec::with_capacity(self.header.documents as usize);
         for batch in self.documents.scan(&[NUMBER, KEY])? {
             let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
@@ -126,7 +214,8 @@ impl Generation {
     }
 
     /// Number and digest of each document by its key, for the writer.
-    pub(super) fn contents(&self) -> Result<HashMap<Box<str>, Content>, StorageError> {
+    pub(crate) fn contents(&self) -> Result<HashMap<Box<str>, Content>, StorageError> {
+        self.check_documents()?;
         let mut contents = HashMap::with_capacity(self.header.documents as usize);
         let mut rows = 0;
         for batch in self.documents.scan(&[NUMBER, KEY, DIGEST])? {
@@ -143,6 +232,7 @@ impl Generation {
 
     /// Places and vectors of all passages.
     pub(crate) fn passage_index(&self) -> Result<PassageIndex, StorageError> {
+        self.sound.check(self.passages.path(), &self.header.files.passages)?;
         let dimension = self.header.vectors.dimension();
         let columns: &[&str] = if dimension.is_some() { &[NUMBER, VECTOR] } else { &[NUMBER] };
         let count = self.header.passages as usize;
@@ -236,6 +326,10 @@ impl Generation {
         (0..lists.len()).map(|at| row(at).ok_or_else(wrong)).collect()
     }
 
+    fn check_documents(&self) -> Result<(), StorageError> {
+        self.sound.check(self.documents.path(), &self.header.files.documents)
+    }
+
     fn numbers<'a>(&self, table: &Table, batch: &'a RecordBatch, column: &str) -> Result<&'a [u64], StorageError> {
         primitive::<UInt64Type>(table, batch, column, "64-bit numbers")
     }
@@ -249,10 +343,19 @@ impl Generation {
     }
 }
 
-/// The header, with its generation announced to writers.
-fn pinned_header(layout: &Layout) -> Result<(Header, Option<ReaderPin>), Error> {
+/// The header of a generation, the newest unless another is named, with that generation announced to writers.
+fn pinned_header(layout: &Layout, wanted: Option<u64>) -> Result<(Header, Option<ReaderPin>), Error> {
     loop {
-        let header = Header::read(layout)?;
+        let current = Header::read(layout)?;
+        let header = match wanted {
+            Some(generation) if generation != current.generation => {
+                if !current.kept.contains(&generation) {
+                    return Err(OpenError::no_such_generation(layout, &current, generation).into());
+                }
+                Header::read_file(layout, &layout.kept(generation))?
+            }
+            _ => current,
+        };
         let pin = match ReaderPin::take(layout, header.generation)? {
             Announced::Pinned(pin) => Some(pin),
             Announced::ReadOnly => None,
@@ -261,7 +364,8 @@ fn pinned_header(layout: &Layout) -> Result<(Header, Option<ReaderPin>), Error> 
                 continue;
             }
         };
-        if Header::read(layout)?.generation == header.generation {
+        let current = Header::read(layout)?;
+        if current.generation == header.generation || wanted.is_some() && current.kept.contains(&header.generation) {
             return Ok((header, pin));
         }
     }

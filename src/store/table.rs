@@ -8,16 +8,22 @@ use arrow::array::{RecordBatch, RecordBatchIterator};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::TryStreamExt;
 use lance::dataset::builder::DatasetBuilder;
-use lance::dataset::cleanup::CleanupPolicy;
-use lance::dataset::{Dataset, ProjectionRequest, WriteMode, WriteParams};
+use lance::dataset::optimize::{CompactionOptions, CompactionPlan, IgnoreRemap, TaskData, commit_compaction};
+use lance::dataset::transaction::Operation;
+use lance::dataset::{Dataset, NewColumnTransform, ProjectionRequest, WriteMode, WriteParams};
 use lance::session::Session;
+use lance_table::io::deletion::relative_deletion_file_path;
 
-use super::layout::{sync_directory, sync_new_files};
+use super::compaction::{CompactionLimits, Extent, dead_rows, physical_rows};
+use super::layout::sync_directory;
 use super::thread::LanceThread;
 use crate::error::StorageError;
 
 /// Row numbers in one `IN` list; Lance parses and plans each predicate, so lists are kept short enough to stay quick.
 const DELETE_CHUNK: usize = 5_000;
+
+/// Where Lance notes the newest version.
+const HINT: &str = "latest_version_hint.json";
 
 /// A table at one version, and the means to make the next.
 #[derive(Clone)]
@@ -73,7 +79,7 @@ impl Table {
         for entry in std::fs::read_dir(&versions).map_err(StorageError::io(&versions, "listing the directory"))? {
             let file = entry.map_err(StorageError::io(&versions, "listing the directory"))?.path();
             // The hint tells the newest version, which it may no longer be; Lance does without.
-            let hint = file.file_name().is_some_and(|name| name == "latest_version_hint.json");
+            let hint = file.file_name().is_some_and(|name| name == HINT);
             if hint || version_of(&file).is_some_and(|version| version > committed) {
                 std::fs::remove_file(&file).map_err(StorageError::io(&file, "removing an uncommitted version"))?;
                 removed = true;
@@ -138,23 +144,123 @@ impl Table {
         Ok(batch)
     }
 
-    /// Removes versions before the given one and the files that only they use. Nobody else may be writing or reading them.
-    pub(super) fn clean(&self, before: u64) -> Result<(), StorageError> {
-        let dataset = self.dataset.clone();
-        self.thread.run(&self.path, "removing old versions", move |runtime| {
-            let policy = CleanupPolicy {
-                before_version: Some(before),
-                delete_unverified: true,
-                error_if_tagged_old_versions: false,
-                ..CleanupPolicy::default()
-            };
-            runtime.block_on(dataset.cleanup_with_policy(policy)).map(|_| ())
-        })
+    /// What this version is made of: paths from the table's directory, its manifest first. Lance also writes a file for each transaction,
+    /// which nothing reads once its version is there.
+    pub(super) fn files(&self) -> Vec<String> {
+        let mut files = vec![manifest_name(self.version())];
+        for fragment in self.dataset.fragments().iter() {
+            files.extend(fragment.files.iter().map(|file| format!("data/{}", file.path)));
+            files.extend(fragment.deletion_file.iter().map(|file| relative_deletion_file_path(fragment.id, file)));
+        }
+        files
     }
 
-    /// Makes the files of this version durable; Lance does not.
-    pub(super) fn sync(&self, done: &mut HashSet<PathBuf>) -> Result<(), StorageError> {
-        sync_new_files(&self.path, done)
+    /// Fragments, rows that are there, and rows that were deleted and still take space.
+    pub(super) fn extent(&self) -> Extent {
+        let fragments = self.dataset.fragments();
+        let dead = fragments.iter().map(dead_rows).sum();
+        let all: u64 = fragments.iter().map(physical_rows).sum();
+        Extent { fragments: fragments.len() as u64, rows: all.saturating_sub(dead), dead_rows: dead }
+    }
+
+    /// Whether [`Table::compact`] would do anything.
+    pub(super) fn could_gain(&self, limits: &CompactionLimits) -> bool {
+        !limits.tasks(self.dataset.fragments()).is_empty()
+    }
+
+    /// Joins small fragments and drops dead rows, as `limits` say; makes a new version where something was to be done, and tells
+    /// whether it was. The contents stay the same, the addresses of rows do not.
+    pub(super) fn compact(&mut self, limits: &CompactionLimits) -> Result<bool, StorageError> {
+        let tasks = limits.tasks(self.dataset.fragments());
+        if tasks.is_empty() {
+            return Ok(false);
+        }
+        let mut dataset = self.dataset.clone();
+        self.dataset = self.thread.run(&self.path, "compacting", move |runtime| {
+            let options = CompactionOptions { num_threads: Some(1), ..CompactionOptions::default() };
+            let tasks = tasks.into_iter().map(|fragments| TaskData { fragments }).collect();
+            let plan = CompactionPlan { tasks, read_version: dataset.version_id(), options };
+            runtime.block_on(async {
+                let mut done = Vec::new();
+                for task in plan.compaction_tasks() {
+                    done.push(task.execute(&dataset).await?);
+                }
+                commit_compaction(&mut dataset, done, Arc::new(IgnoreRemap {}), &plan.options).await?;
+                Ok(dataset)
+            })
+        })?;
+        Ok(true)
+    }
+
+    /// Makes the rows of an earlier version the newest version's; nothing is copied.
+    pub(super) fn restore(&mut self, version: u64) -> Result<(), StorageError> {
+        let dataset = self.dataset.clone();
+        self.dataset = self.thread.run(&self.path, "going back to an earlier version", move |runtime| {
+            runtime.block_on(async {
+                let mut earlier = dataset.checkout_version(version).await?;
+                earlier.restore().await?;
+                Ok(earlier)
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Adds columns without values.
+    pub(super) fn add_columns(&mut self, columns: SchemaRef) -> Result<(), StorageError> {
+        let mut dataset = self.dataset.clone();
+        self.dataset = self.thread.run(&self.path, "adding columns", move |runtime| {
+            runtime.block_on(dataset.add_columns(NewColumnTransform::AllNulls(columns), None, None))?;
+            Ok(dataset)
+        })?;
+        Ok(())
+    }
+
+    /// Leaves out fragments, whose files cannot be read; makes a new version.
+    pub(super) fn drop_fragments(&mut self, lost: &HashSet<u64>) -> Result<(), StorageError> {
+        let (uri, read) = (uri(&self.path)?, self.version());
+        let operation = Operation::Delete {
+            updated_fragments: Vec::new(),
+            deleted_fragment_ids: lost.iter().copied().collect(),
+            predicate: "damaged".to_owned(),
+        };
+        self.dataset = self.thread.run(&self.path, "leaving out damaged fragments", move |runtime| {
+            let session = Arc::new(Session::new(1 << 20, 32 << 20, Arc::default()));
+            runtime.block_on(Dataset::commit(uri.as_str(), operation, Some(read), None, None, session, true))
+        })?;
+        Ok(())
+    }
+
+    /// The fragments to which any of these files belongs.
+    pub(super) fn fragments_of(&self, files: &HashSet<String>) -> HashSet<u64> {
+        let fragments = self.dataset.fragments().iter();
+        let touched = fragments.filter(|fragment| {
+            let deletions = fragment.deletion_file.iter().map(|file| relative_deletion_file_path(fragment.id, file));
+            fragment.files.iter().map(|file| format!("data/{}", file.path)).chain(deletions).any(|file| files.contains(&file))
+        });
+        touched.map(|fragment| fragment.id).collect()
+    }
+
+    /// Removes every file that is not needed. Only under the writer's lock, and while nothing is uncommitted. What cannot be removed
+    /// now, as Windows has it with files that are open, is left for the next time.
+    pub(super) fn remove_all_but(path: &Path, needed: &HashSet<String>) {
+        for directory in ["_versions", "_transactions", "_deletions", "data"] {
+            let entries = std::fs::read_dir(path.join(directory)).into_iter().flatten().flatten();
+            for entry in entries {
+                let Some(name) = entry.file_name().to_str().map(|name| format!("{directory}/{name}")) else { continue };
+                // The hint tells the newest version and is no part of any.
+                if !needed.contains(&name) && !name.ends_with(HINT) {
+                    if let Err(error) = std::fs::remove_file(entry.path()) {
+                        tracing::debug!(%error, file = %entry.path().display(), "left for the next clean-up");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The directories in which this version has files, from the root down.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        let below = ["_versions", "_transactions", "_deletions", "data"].map(|name| self.path.join(name));
+        below.into_iter().filter(|path| path.is_dir()).chain([self.path.clone()]).collect()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -173,6 +279,11 @@ impl Table {
 
 fn params() -> WriteParams {
     WriteParams { skip_auto_cleanup: true, auto_cleanup: None, enable_v2_manifest_paths: true, ..WriteParams::default() }
+}
+
+/// Where the manifest of a version is.
+pub(super) fn manifest_name(version: u64) -> String {
+    format!("_versions/{:020}.manifest", u64::MAX - version)
 }
 
 /// The version that a manifest is of. Lance names it by the 20 digits of 2^64 - 1 less the version, so that the newest comes

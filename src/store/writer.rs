@@ -1,19 +1,29 @@
 //! The writing side of the directory: new versions of the tables, and the commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::error::ArrowError;
 
-use super::columns::{NUMBER, PassageRow, documents_batch, documents_schema, passages_batch, passages_schema};
-use super::layout::sync_directory;
+use super::columns::{
+    DocumentRow, NUMBER, PassageRow, documents_batch, documents_schema, new_columns, passages_batch, passages_schema,
+};
+use super::compaction::CompactionLimits;
+use super::files::{FileList, FileRecord, SoundFiles, faults};
+use super::layout::{flush, sync_directory};
 use super::lock::{ReaderPin, WriterLock};
 use super::logits::forget_documents;
 use super::table::Table;
 use super::thread::LanceThread;
-use super::{Content, Generation, Header, Layout, WordsState};
-use crate::error::{Error, StorageError};
-use crate::schema::Document;
+use super::{Content, Durability, Generation, Header, Housekeeping, Layout, Tag, WordsState, copies};
+use crate::crash;
+use crate::error::{Error, OpenError, StorageError};
+use crate::schema::Schema;
+
+/// How long commits may go unflushed under [`Durability::System`].
+const UNFLUSHED: Duration = Duration::from_secs(5);
 
 /// Rows that are written and not yet committed are dropped with this.
 pub(crate) struct StoreWriter {
@@ -21,8 +31,19 @@ pub(crate) struct StoreWriter {
     header: Header,
     documents: Table,
     passages: Table,
-    /// Files known to be durable.
-    durable: HashSet<PathBuf>,
+    thread: LanceThread,
+    durability: Durability,
+    housekeeping: Housekeeping,
+    sound: SoundFiles,
+    /// Whether the commit under way flushes.
+    flushes: bool,
+    last_flush: Instant,
+    /// Files, by their paths, that are in a generation and may not be on the disk yet.
+    unflushed: HashSet<PathBuf>,
+    /// Directories whose entries in their parents are durable.
+    directories: HashSet<PathBuf>,
+    /// Earlier generations that may still be read.
+    superseded: BTreeMap<u64, Header>,
     /// Document numbers to be deleted by the commit.
     dead: Vec<u64>,
     /// Document numbers that commits deleted and whose logits may still be kept.
@@ -34,11 +55,22 @@ pub(crate) struct StoreWriter {
     _lock: WriterLock,
 }
 
+/// How a writer is opened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriterSettings {
+    pub(crate) durability: Durability,
+    pub(crate) housekeeping: Housekeeping,
+    pub(crate) sound: SoundFiles,
+}
+
 impl StoreWriter {
     /// Makes a new, empty index whose generation is 0. Another process that got there first wins; its index is kept.
-    pub(crate) fn create(layout: &Layout, header: impl FnOnce(&Layout) -> Result<Header, Error>) -> Result<(), Error> {
+    pub(crate) fn create(
+        layout: &Layout,
+        header: impl FnOnce(&Layout) -> Result<(Header, Vec<String>), Error>,
+    ) -> Result<(), Error> {
         layout.check_free()?;
-        std::fs::create_dir_all(layout.root()).map_err(StorageError::io(layout.root(), "creating the directory"))?;
+        fs::create_dir_all(layout.root()).map_err(StorageError::io(layout.root(), "creating the directory"))?;
         let _lock = match WriterLock::take(layout) {
             Ok(lock) => lock,
             // Whoever holds the lock is making the index, or already writes to it.
@@ -49,43 +81,79 @@ impl StoreWriter {
         }
         layout.check_free()?;
         let thread = LanceThread::start()?;
-        let mut header = header(layout)?;
+        let (mut header, words) = header(layout)?;
+        crash::point("create: the words are there")?;
         let documents = Table::create(layout.documents(), documents_schema(&header.schema), &thread)?;
+        crash::point("create: one table is there")?;
         let passages =
             Table::create(layout.passages(), passages_schema(header.vocabulary.is_some(), header.vectors.dimension()), &thread)?;
         header.documents_version = documents.version();
         header.passages_version = passages.version();
-        let mut durable = HashSet::new();
-        documents.sync(&mut durable)?;
-        passages.sync(&mut durable)?;
+        let record = |root: &Path, paths: &[String]| -> Result<Vec<FileRecord>, StorageError> {
+            paths.iter().map(|path| FileRecord::measure(root, path)).collect()
+        };
+        let tables = [&documents, &passages];
+        let files = tables.iter().flat_map(|table| table.files().into_iter().map(|file| table.path().join(file)));
+        flush(&files.collect::<Vec<_>>(), &HashSet::new())?;
+        header.files = FileList {
+            documents: record(documents.path(), &documents.files())?,
+            passages: record(passages.path(), &passages.files())?,
+            words: record(&layout.words(header.words.epoch), &words)?,
+        };
+        let tables = documents.directories().into_iter().chain(passages.directories());
+        tables.chain([layout.words(header.words.epoch)]).try_for_each(|directory| sync_directory(&directory))?;
         sync_directory(layout.root())?;
         if let Some(parent) = layout.root().parent() {
             sync_directory(parent)?;
         }
-        header.publish(layout)
+        header.published = now();
+        header.durable = true;
+        header.publish(layout, Durability::EveryCommit)
     }
 
     /// Takes the lock and brings the tables back to what is committed. Also gives what is there, by key.
-    pub(crate) fn open(root: &Path) -> Result<(Self, HashMap<Box<str>, Content>), Error> {
+    pub(crate) fn open(root: &Path, settings: &WriterSettings) -> Result<(Self, HashMap<Box<str>, Content>), Error> {
         let layout = Layout::new(root)?;
         // Before the lock, so that a directory without an index gets no lock file.
-        Header::read(&layout)?;
+        Header::read_stored(&layout)?.check_writable(&layout)?;
         let lock = WriterLock::take(&layout)?;
-        let generation = Generation::open(layout.root())?;
+        crash::point("open: locked")?;
+        fall_back(&layout)?;
+        let generation = Generation::open_for_writer(layout.root(), settings.sound.clone())?;
         let keys = generation.contents()?;
         let header = generation.header.clone();
         drop(generation);
+        Ok((Self::with_lock(layout, header, lock, settings)?, keys))
+    }
+
+    /// For somebody who has the lock; the files of the tables are taken as they are.
+    pub(super) fn with_lock(
+        layout: Layout,
+        header: Header,
+        lock: WriterLock,
+        settings: &WriterSettings,
+    ) -> Result<Self, StorageError> {
         let thread = LanceThread::start()?;
         Table::forget_uncommitted(&layout.documents(), header.documents_version)?;
+        crash::point("open: one table is rolled back")?;
         Table::forget_uncommitted(&layout.passages(), header.passages_version)?;
+        crash::point("open: both tables are rolled back")?;
         let documents = Table::open(layout.documents(), header.documents_version, &thread)?;
         let passages = Table::open(layout.passages(), header.passages_version, &thread)?;
-        let writer = Self {
+        let mut writer = Self {
             layout,
             header,
             documents,
             passages,
-            durable: HashSet::new(),
+            thread,
+            durability: settings.durability,
+            housekeeping: settings.housekeeping,
+            sound: settings.sound.clone(),
+            flushes: true,
+            last_flush: Instant::now(),
+            unflushed: HashSet::new(),
+            directories: HashSet::new(),
+            superseded: BTreeMap::new(),
             dead: Vec::new(),
             gone: HashSet::new(),
             added_documents: 0,
@@ -93,7 +161,54 @@ impl StoreWriter {
             dead_passages: 0,
             _lock: lock,
         };
-        Ok((writer, keys))
+        if writer.header.durable {
+            writer.directories.extend(writer.documents.directories());
+            writer.directories.extend(writer.passages.directories());
+        } else {
+            writer.unflushed = writer.all_files().collect();
+        }
+        Ok(writer)
+    }
+
+    /// The tables as they are now, committed or not, with nothing held against a checksum.
+    pub(crate) fn view(&self) -> Result<Generation, StorageError> {
+        let header = Header {
+            documents: self.documents.count()?,
+            passages: self.passages.count()?,
+            files: FileList::default(),
+            ..self.header.clone()
+        };
+        Ok(Generation::unchecked(self.layout.clone(), header, self.documents.clone(), self.passages.clone()))
+    }
+
+    /// Leaves out the fragments whose files cannot be trusted; the next commit makes it so. For repair.
+    pub(super) fn drop_damaged(&mut self, documents: &HashSet<String>, passages: &HashSet<String>) -> Result<(), StorageError> {
+        for (table, files) in [(&mut self.documents, documents), (&mut self.passages, passages)] {
+            let lost = table.fragments_of(files);
+            if !lost.is_empty() {
+                table.drop_fragments(&lost)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes documents and passages by their numbers, whether or not both tables have them. For repair.
+    pub(crate) fn remove(&mut self, gone: &[u64]) -> Result<(), StorageError> {
+        self.documents.delete(NUMBER, gone)?;
+        self.passages.delete(NUMBER, gone)
+    }
+
+    /// Publishes the tables as they are, whatever was counted before, with these words. For repair.
+    pub(crate) fn publish_rest(&mut self, words: WordsState, word_files: &[String]) -> Result<(), Error> {
+        self.flushes = true;
+        let (documents, passages) = (self.documents.count()?, self.passages.count()?);
+        let changed = Header { documents, passages, words, ..self.header.clone() };
+        self.publish_changed(changed, word_files)
+    }
+
+    /// Whether anything was written or deleted since the last commit.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.added_documents > 0 || self.added_passages > 0 || !self.dead.is_empty()
     }
 
     /// What is committed.
@@ -105,20 +220,25 @@ impl StoreWriter {
         &self.layout
     }
 
+    pub(crate) fn housekeeping(&self) -> &Housekeeping {
+        &self.housekeeping
+    }
+
     /// Writes documents with their passages; nobody sees them before the commit.
-    pub(crate) fn append(&mut self, documents: &[(u64, Document)], passages: &[PassageRow]) -> Result<(), StorageError> {
+    pub(crate) fn append(&mut self, documents: &[DocumentRow], passages: &[PassageRow]) -> Result<(), StorageError> {
         if !documents.is_empty() {
             let batch = documents_batch(&self.header.schema, documents).map_err(invalid(&self.documents))?;
             self.documents.append(batch)?;
             self.added_documents += documents.len() as u64;
         }
+        crash::point("append: the documents")?;
         if !passages.is_empty() {
             let (tokens, dimension) = (self.header.vocabulary.is_some(), self.header.vectors.dimension());
             let batch = passages_batch(tokens, dimension, passages).map_err(invalid(&self.passages))?;
             self.passages.append(batch)?;
             self.added_passages += passages.len() as u64;
         }
-        Ok(())
+        crash::point("append: the passages")
     }
 
     /// Notes a document to be deleted by the next commit.
@@ -126,54 +246,387 @@ impl StoreWriter {
         self.dead.push(number);
     }
 
-    /// Steps 1 and 2 of a commit: deletes what is to be deleted, and makes the new versions durable.
+    /// Step 1 of a commit: deletes what is to be deleted.
     pub(crate) fn prepare(&mut self) -> Result<(), StorageError> {
         if !self.dead.is_empty() {
             self.documents.delete(NUMBER, &self.dead)?;
+            crash::point("commit: documents are deleted")?;
             let before = self.passages.count()?;
             self.passages.delete(NUMBER, &self.dead)?;
             self.dead_passages = before - self.passages.count()?;
+            crash::point("commit: passages are deleted")?;
         }
-        self.documents.sync(&mut self.durable)?;
-        self.passages.sync(&mut self.durable)
+        self.flushes = self.durability == Durability::EveryCommit || self.last_flush.elapsed() >= UNFLUSHED;
+        Ok(())
     }
 
-    /// Step 4, the commit itself: publishes the prepared versions and the given state of the words.
-    pub(crate) fn publish(&mut self, words: WordsState, next_document: u64) -> Result<&Header, Error> {
-        let header = Header {
-            generation: self.header.generation + 1,
-            documents_version: self.documents.version(),
-            passages_version: self.passages.version(),
+    /// Steps 3 to 5, the commit itself: records what the tables consist of now, and the given state of the words, which consists of
+    /// these files; makes all of it durable; publishes it.
+    pub(crate) fn publish(&mut self, words: WordsState, word_files: &[String], next_document: u64) -> Result<&Header, Error> {
+        let changed = Header {
             next_document,
             documents: self.header.documents + self.added_documents - self.dead.len() as u64,
             passages: self.header.passages + self.added_passages - self.dead_passages,
             words,
             ..self.header.clone()
         };
-        header.publish(&self.layout)?;
-        self.header = header;
+        self.publish_changed(changed, word_files)?;
         self.gone.extend(self.dead.drain(..));
         (self.added_documents, self.added_passages, self.dead_passages) = (0, 0, 0);
         Ok(&self.header)
     }
 
-    /// Step 5: removes what only older generations use, unless one is being read. True when nothing older is left.
+    /// Whether the tables are worth compacting.
+    pub(crate) fn wants_compaction(&self) -> bool {
+        let limits = CompactionLimits::automatic(&self.housekeeping);
+        self.housekeeping.automatic && (self.documents.could_gain(&limits) || self.passages.could_gain(&limits))
+    }
+
+    /// Compacts the tables and publishes that as a generation with the same content; `all` takes everything that can be gained.
+    /// Between commits only. When it fails, the tables are what they were.
+    pub(crate) fn compact(&mut self, all: bool, words: WordsState, word_files: &[String]) -> Result<bool, Error> {
+        let limits = if all { CompactionLimits::everything() } else { CompactionLimits::automatic(&self.housekeeping) };
+        let changed = words != self.header.words;
+        let result = self.try_compact(&limits, changed, words, word_files);
+        if result.is_err() {
+            self.go_back()?;
+        }
+        result
+    }
+
+    fn try_compact(
+        &mut self,
+        limits: &CompactionLimits,
+        words_changed: bool,
+        words: WordsState,
+        word_files: &[String],
+    ) -> Result<bool, Error> {
+        // What is damaged must not be copied into a file that looks sound.
+        self.sound.check(self.documents.path(), &self.header.files.documents)?;
+        let documents = self.documents.compact(limits)?;
+        crash::point("compact: the documents")?;
+        if self.passages.could_gain(limits) {
+            self.sound.check(self.passages.path(), &self.header.files.passages)?;
+        }
+        let passages = self.passages.compact(limits)?;
+        crash::point("compact: the passages")?;
+        if !(documents || passages || words_changed) {
+            return Ok(false);
+        }
+        self.flushes = self.durability == Durability::EveryCommit;
+        let changed = Header { words, ..self.header.clone() };
+        self.publish_changed(changed, word_files)?;
+        Ok(true)
+    }
+
+    /// Adds fields without values to the schema, and publishes that. Between commits only.
+    pub(crate) fn extend_schema(&mut self, schema: &Schema) -> Result<(), Error> {
+        let added = new_columns(&self.header.schema, schema);
+        self.documents.add_columns(added)?;
+        self.flushes = true;
+        let words: Vec<String> = self.header.files.words.iter().map(|file| file.path.clone()).collect();
+        let changed = Header { schema: self.header.schema.extended(schema), ..self.header.clone() };
+        self.publish_changed(changed, &words)?;
+        Ok(())
+    }
+
+    /// Gives a name to the newest generation, so that it is kept; takes it away from the one that had it. Between commits only.
+    pub(crate) fn tag(&mut self, name: &str) -> Result<(), Error> {
+        let mut tags: Vec<Tag> = self.header.tags.iter().filter(|tag| tag.name != name).cloned().collect();
+        tags.push(Tag { name: name.to_owned(), generation: self.header.generation });
+        tags.sort_by(|a, b| a.name.cmp(&b.name));
+        self.retag(tags)
+    }
+
+    /// Takes a name away; false where there is none.
+    pub(crate) fn untag(&mut self, name: &str) -> Result<bool, Error> {
+        let tags: Vec<Tag> = self.header.tags.iter().filter(|tag| tag.name != name).cloned().collect();
+        if tags.len() == self.header.tags.len() {
+            return Ok(false);
+        }
+        self.retag(tags)?;
+        Ok(true)
+    }
+
+    /// The content does not change, so neither does the generation.
+    fn retag(&mut self, tags: Vec<Tag>) -> Result<(), Error> {
+        let kept = self.still_kept(&self.header.kept, &tags, self.header.generation);
+        let header = Header { tags, kept, ..self.header.clone() };
+        header.publish(&self.layout, Durability::EveryCommit)?;
+        self.header = header;
+        Ok(())
+    }
+
+    /// Makes the content of a kept generation that of a new one. The words are copied by the caller, to the epoch in `words`.
+    /// Between commits only.
+    pub(crate) fn restore(&mut self, earlier: &Header, words: WordsState, word_files: &[String]) -> Result<&Header, Error> {
+        let result = self.try_restore(earlier, words, word_files);
+        if result.is_err() {
+            self.go_back()?;
+        }
+        result?;
+        Ok(&self.header)
+    }
+
+    fn try_restore(&mut self, earlier: &Header, words: WordsState, word_files: &[String]) -> Result<(), Error> {
+        self.sound.check(self.documents.path(), &earlier.files.documents)?;
+        self.sound.check(self.passages.path(), &earlier.files.passages)?;
+        self.documents.restore(earlier.documents_version)?;
+        crash::point("restore: the documents")?;
+        self.passages.restore(earlier.passages_version)?;
+        crash::point("restore: the passages")?;
+        self.flushes = true;
+        let changed = Header {
+            documents: earlier.documents,
+            passages: earlier.passages,
+            words,
+            schema: earlier.schema.clone(),
+            ..self.header.clone()
+        };
+        Ok(self.publish_changed(changed, word_files)?)
+    }
+
+    /// The header of a kept generation, or of the newest.
+    pub(crate) fn kept(&self, generation: u64) -> Result<Header, Error> {
+        if generation == self.header.generation {
+            return Ok(self.header.clone());
+        }
+        if !self.header.kept.contains(&generation) {
+            return Err(OpenError::no_such_generation(&self.layout, &self.header, generation).into());
+        }
+        Header::read_file(&self.layout, &self.layout.kept(generation))
+    }
+
+    /// Step 5: removes what only older generations use, unless one is kept or read. Gives the files of the current words'
+    /// directory that are needed, or nothing where that cannot be told.
     /// A failure is logged and left for the next commit: the commit has happened.
-    pub(crate) fn clean(&mut self) -> bool {
+    pub(crate) fn clean(&mut self) -> Option<HashSet<String>> {
         if !self.gone.is_empty() && forget_documents(&self.layout, |number| !self.gone.contains(&number)) {
             self.gone.clear();
         }
-        if ReaderPin::any_older(&self.layout, self.header.generation) {
-            return false;
-        }
-        let tables = [(&self.documents, self.header.documents_version), (&self.passages, self.header.passages_version)];
-        for (table, committed) in tables {
-            if let Err(error) = table.clean(committed) {
-                tracing::warn!(%error, "old versions are left for the next commit to remove");
+        let read = ReaderPin::older(&self.layout, self.header.generation)?;
+        self.superseded.retain(|generation, _| read.contains(generation));
+        let mut kept = self.header.kept.clone();
+        // The generation to fall back to when the system has not flushed yet.
+        kept.extend(self.header.fallback);
+        let mut needed = Needed::default();
+        needed.add(&self.header);
+        for generation in kept.iter().chain(&read) {
+            match self.superseded.get(generation) {
+                Some(header) => {
+                    needed.add(header);
+                    // So that a later writer knows what this reader needs.
+                    if !self.layout.kept(*generation).exists() {
+                        header.keep(&self.layout, Durability::System).ok()?;
+                    }
+                }
+                None => match Header::read_file(&self.layout, &self.layout.kept(*generation)) {
+                    Ok(header) => needed.add(&header),
+                    Err(error) => {
+                        tracing::warn!(generation, %error, "nothing is cleaned up while it is not known what this generation needs");
+                        return None;
+                    }
+                },
             }
         }
-        true
+        crash::abort_at("clean: before");
+        Table::remove_all_but(self.documents.path(), &needed.documents);
+        crash::abort_at("clean: between");
+        Table::remove_all_but(self.passages.path(), &needed.passages);
+        self.sound.keep(self.documents.path(), &needed.documents);
+        self.sound.keep(self.passages.path(), &needed.passages);
+        for epoch in self.layout.words_epochs() {
+            if !needed.words.contains_key(&epoch) {
+                remove_tree(&self.layout.words(epoch));
+            }
+        }
+        for entry in fs::read_dir(self.layout.kept_directory()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let generation = name.to_str().and_then(|name| name.parse::<u64>().ok());
+            if !generation.is_some_and(|generation| kept.contains(&generation) || read.contains(&generation)) {
+                remove_file(&entry.path());
+            }
+        }
+        crash::abort_at("clean: after");
+        needed.words.remove(&self.header.words.epoch)
     }
+
+    /// The settings, for opening another part of the same index.
+    pub(crate) fn sound(&self) -> &SoundFiles {
+        &self.sound
+    }
+
+    /// Publishes a header whose tables are those at hand.
+    fn publish_changed(&mut self, changed: Header, word_files: &[String]) -> Result<(), Error> {
+        let files = self.record(changed.words.epoch, word_files)?;
+        crash::point("commit: everything is durable")?;
+        let flushed = self.flushes && self.unflushed.is_empty();
+        let fallback = match (flushed, self.header.durable) {
+            (true, _) => None,
+            (false, true) => Some(self.header.generation),
+            (false, false) => self.header.fallback,
+        };
+        let durability = if flushed { Durability::EveryCommit } else { Durability::System };
+        let generation = self.header.generation + 1;
+        let mut kept = self.header.kept.clone();
+        kept.push(self.header.generation);
+        let kept = self.still_kept(&kept, &self.header.tags, generation);
+        if kept.last() == Some(&self.header.generation) || fallback == Some(self.header.generation) {
+            self.header.keep(&self.layout, Durability::EveryCommit)?;
+        }
+        crash::point("commit: before publishing")?;
+        let header = Header {
+            generation,
+            published: now(),
+            durable: flushed,
+            fallback,
+            documents_version: self.documents.version(),
+            passages_version: self.passages.version(),
+            kept,
+            files,
+            ..changed
+        };
+        header.publish(&self.layout, durability)?;
+        copies::write(&self.layout, &header.files);
+        if flushed {
+            self.last_flush = Instant::now();
+        }
+        let superseded = std::mem::replace(&mut self.header, header);
+        self.superseded.insert(superseded.generation, superseded);
+        Ok(())
+    }
+
+    /// Those of some generations that tags or the history keep, beside a current one.
+    fn still_kept(&self, kept: &[u64], tags: &[Tag], current: u64) -> Vec<u64> {
+        let history = self.housekeeping.history as usize;
+        let older: Vec<u64> = kept.iter().copied().filter(|generation| *generation < current).collect();
+        let recent = older.len().saturating_sub(history);
+        let tagged = |generation: &u64| tags.iter().any(|tag| tag.generation == *generation);
+        older.iter().enumerate().filter(|(at, generation)| *at >= recent || tagged(generation)).map(|(_, &kept)| kept).collect()
+    }
+
+    /// The files of the tables as they are and of the words, with their checksums; those that the last generation had are not read again.
+    /// Where this commit flushes, all that may not be on the disk yet is flushed, and the directories of what is new.
+    fn record(&mut self, epoch: u64, word_files: &[String]) -> Result<FileList, StorageError> {
+        let words_known = if epoch == self.header.words.epoch { &self.header.files.words[..] } else { &[] };
+        let parts = [
+            (self.layout.documents(), self.documents.files(), &self.header.files.documents[..]),
+            (self.layout.passages(), self.passages.files(), &self.header.files.passages[..]),
+            (self.layout.words(epoch), word_files.to_vec(), words_known),
+        ];
+        let (mut to_flush, mut directories) = (Vec::new(), HashSet::new());
+        for (root, paths, known) in &parts {
+            let known: HashSet<&str> = known.iter().map(|record| record.path.as_str()).collect();
+            for relative in paths {
+                let path = root.join(relative);
+                if !known.contains(relative.as_str()) || self.unflushed.contains(&path) {
+                    directories.extend(path.parent().map(Path::to_path_buf));
+                    to_flush.push(path);
+                }
+            }
+            if directories.iter().any(|directory| directory.starts_with(root) && !self.directories.contains(directory)) {
+                directories.extend([root.clone(), self.layout.root().to_path_buf()]);
+            }
+        }
+        if self.flushes {
+            flush(&to_flush, &directories)?;
+            self.directories.extend(directories);
+        }
+        let [documents, passages, words] = parts.map(|(root, paths, known)| record_part(&root, &paths, known));
+        let files = FileList { documents: documents?, passages: passages?, words: words? };
+        if self.flushes {
+            self.unflushed.clear();
+        } else {
+            self.unflushed.extend(to_flush);
+        }
+        Ok(files)
+    }
+
+    /// The paths of all files of the current generation.
+    fn all_files(&self) -> impl Iterator<Item = PathBuf> {
+        let words = self.layout.words(self.header.words.epoch);
+        let parts = [
+            (self.layout.documents(), &self.header.files.documents),
+            (self.layout.passages(), &self.header.files.passages),
+            (words, &self.header.files.words),
+        ];
+        parts.into_iter().flat_map(|(root, files)| files.iter().map(move |file| root.join(&file.path)))
+    }
+
+    /// Drops what was done to the tables and not published.
+    fn go_back(&mut self) -> Result<(), StorageError> {
+        Table::forget_uncommitted(self.documents.path(), self.header.documents_version)?;
+        Table::forget_uncommitted(self.passages.path(), self.header.passages_version)?;
+        self.documents = Table::open(self.layout.documents(), self.header.documents_version, &self.thread)?;
+        self.passages = Table::open(self.layout.passages(), self.header.passages_version, &self.thread)?;
+        Ok(())
+    }
+}
+
+/// Records of these files; those that are known are not read again.
+fn record_part(root: &Path, paths: &[String], known: &[FileRecord]) -> Result<Vec<FileRecord>, StorageError> {
+    let known: HashMap<&str, &FileRecord> = known.iter().map(|record| (record.path.as_str(), record)).collect();
+    let record = |relative: &String| match known.get(relative.as_str()) {
+        Some(record) => Ok((*record).clone()),
+        None => FileRecord::measure(root, relative),
+    };
+    paths.iter().map(record).collect()
+}
+
+/// The files that some generations need, by part; of the words by epoch.
+#[derive(Default)]
+struct Needed {
+    documents: HashSet<String>,
+    passages: HashSet<String>,
+    words: HashMap<u64, HashSet<String>>,
+}
+
+impl Needed {
+    fn add(&mut self, header: &Header) {
+        let paths = |files: &[FileRecord]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        self.documents.extend(paths(&header.files.documents));
+        self.passages.extend(paths(&header.files.passages));
+        self.words.entry(header.words.epoch).or_default().extend(paths(&header.files.words));
+    }
+}
+
+/// Goes back to the last flushed generation where a power cut has taken files of the newest, which was not flushed. Only under the
+/// writer's lock.
+fn fall_back(layout: &Layout) -> Result<(), Error> {
+    let header = Header::read(layout)?;
+    let (false, Some(fallback)) = (header.durable, header.fallback) else { return Ok(()) };
+    let parts = [
+        (layout.documents(), &header.files.documents),
+        (layout.passages(), &header.files.passages),
+        (layout.words(header.words.epoch), &header.files.words),
+    ];
+    let lost = parts.iter().any(|(root, files)| !faults(root, &files.iter().collect::<Vec<_>>()).is_empty());
+    if !lost {
+        return Ok(());
+    }
+    tracing::warn!(generation = header.generation, fallback, "files were not flushed before a power cut; going back");
+    let earlier = Header::read_file(layout, &layout.kept(fallback))?;
+    // A number that no reader has seen with another content.
+    let kept = header.kept.into_iter().filter(|generation| *generation < fallback).collect();
+    let tags = header.tags.into_iter().filter(|tag| tag.generation <= fallback).collect();
+    Header { generation: header.generation + 1, published: now(), kept, tags, ..earlier }.publish(layout, Durability::EveryCommit)
+}
+
+fn remove_file(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::debug!(%error, file = %path.display(), "left for the next clean-up");
+    }
+}
+
+fn remove_tree(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::debug!(%error, directory = %path.display(), "left for the next clean-up");
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Whether the file appears within a second.
@@ -182,7 +635,7 @@ fn wait_for(file: &Path) -> bool {
         if file.exists() {
             return true;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         false
     })
 }

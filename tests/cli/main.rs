@@ -3,7 +3,9 @@
 
 mod evaluating;
 mod indexing;
+mod keeping;
 mod measuring;
+mod open_tables;
 mod refusing;
 mod searching;
 mod shell;

@@ -3,15 +3,19 @@
 
 mod casebook;
 mod common;
+mod damage;
 mod devices;
 mod documents;
 mod evaluation;
 mod full_opinions;
 mod generations;
+mod history;
+mod housekeeping;
 mod ingest;
 mod model_files;
 mod not_twice;
 mod opening;
+mod processes;
 mod reference_values;
 mod searching;
 mod second_stage;

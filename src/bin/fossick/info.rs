@@ -27,6 +27,12 @@ pub fn run(arguments: Arguments) -> Outcome {
     let snapshot = index.snapshot()?;
     let parts: Vec<(String, u64)> = parts(index.path());
     let total: u64 = parts.iter().map(|(_, size)| size).sum();
+    let storage = snapshot.storage();
+    let generations = index.generations()?;
+    // Caches and copies are neither.
+    let tables = |name: &str| name.ends_with(".lance") || name.starts_with("words-");
+    let dead =
+        parts.iter().filter(|(name, _)| tables(name)).map(|(_, size)| size).sum::<u64>().saturating_sub(storage.live_bytes);
     let vectors = match (snapshot.encoder_identity(), snapshot.dimension()) {
         (Some(identity), _) => format!("by the encoder {identity}"),
         (None, Some(dimension)) => format!("brought by the application, {dimension} dimensions"),
@@ -47,6 +53,19 @@ pub fn run(arguments: Arguments) -> Outcome {
             "passage_tokens": cut.max_tokens,
             "overlap_tokens": cut.overlap_tokens,
             "bytes": total,
+            "live_bytes": storage.live_bytes,
+            "dead_bytes": dead,
+            "dead_documents": storage.dead_documents,
+            "dead_passages": storage.dead_passages,
+            "fragments": {"documents": storage.document_fragments, "passages": storage.passage_fragments},
+            "word_segments": storage.word_segments,
+            "generations": generations.iter().map(|kept| json!({
+                "generation": kept.generation, "published": kept.published.to_string(), "documents": kept.documents, "tags": kept.tags,
+            })).collect::<Vec<_>>(),
+            "tables": {
+                "documents": {"path": index.path().join("documents.lance").display().to_string(), "version": storage.documents_version},
+                "passages": {"path": index.path().join("passages.lance").display().to_string(), "version": storage.passages_version},
+            },
             "parts": parts.iter().map(|(name, size)| json!({"name": name, "bytes": size})).collect::<Vec<_>>(),
         });
         writeln!(out, "{json}")?;
@@ -65,11 +84,32 @@ pub fn run(arguments: Arguments) -> Outcome {
     )?;
     writeln!(out, "fields      {}", fields.join(" "))?;
     writeln!(out, "vectors     {vectors}")?;
-    writeln!(out, "on disk     {}", bytes(total))?;
+    writeln!(
+        out,
+        "on disk     {}: {} live, {} dead or of other generations; {} deleted documents and {} deleted passages still take space",
+        bytes(total),
+        bytes(storage.live_bytes),
+        bytes(dead),
+        storage.dead_documents,
+        storage.dead_passages
+    )?;
+    writeln!(
+        out,
+        "pieces      {} files of documents, {} of passages, {} segments of words",
+        storage.document_fragments, storage.passage_fragments, storage.word_segments
+    )?;
+    for kept in generations.iter().rev().skip(1) {
+        writeln!(out, "kept        generation {} of {}{}", kept.generation, kept.published, named(&kept.tags))?;
+    }
     for (name, size) in parts {
         writeln!(out, "            {:>10}  {name}", bytes(size))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names of a generation, for a line.
+pub fn named(tags: &[String]) -> String {
+    tags.iter().map(|tag| format!(" {tag:?}")).collect()
 }
 
 /// What lies directly in the directory, with the size of everything under it.

@@ -1,17 +1,22 @@
 //! `fossick`: the search engine from a shell. One file a command; the work itself is the library's.
 
+mod backup;
 mod bench;
+mod compact;
 mod completions;
 mod devices;
 mod eval;
 mod failure;
+mod generations;
 mod index;
 mod info;
 mod loading;
 mod models;
+mod repair;
 mod search;
 mod source;
 mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -55,6 +60,11 @@ enum Command {
     Eval(eval::Arguments),
     Bench(bench::Arguments),
     Info(info::Arguments),
+    Verify(verify::Arguments),
+    Repair(repair::Arguments),
+    Backup(backup::Arguments),
+    Compact(compact::Arguments),
+    Generations(generations::Arguments),
     Devices(devices::Arguments),
     Models(models::Arguments),
     Completions(completions::Arguments),
@@ -68,6 +78,11 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments, &models),
         Command::Bench(arguments) => bench::run(arguments, &models),
         Command::Info(arguments) => info::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Repair(arguments) => repair::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
+        Command::Compact(arguments) => compact::run(arguments),
+        Command::Generations(arguments) => generations::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Models(arguments) => models::run(arguments, &models),
         Command::Completions(arguments) => completions::run(arguments),

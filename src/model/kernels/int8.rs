@@ -75,6 +75,16 @@ impl Kernel {
     }
 }
 
+/// How coarse activations are on this machine, which tells its outputs from those of another.
+pub(in crate::model) fn coarseness() -> &'static str {
+    match Kernel::best() {
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Tiles(instructions) if instructions.adds_pairs() => " in pairs",
+        Kernel::Library if GemmExecutor::<u8, i8, i32>::new().may_saturate() => " in 7 bits",
+        _ => "",
+    }
+}
+
 /// The largest number whose products with two neighbouring weights, in any row, add up to no more than 16 bits hold. It is 127
 /// at least; where both weights of a pair are seldom large, it is more.
 #[cfg(target_arch = "x86_64")]

@@ -15,6 +15,6 @@ mod rows;
 mod x86;
 
 pub(super) use attention::{Attention, Heads};
-pub(super) use int8::Quantized;
+pub(super) use int8::{Quantized, coarseness};
 pub(super) use linear::{Linear, LinearWeight};
 pub(super) use rows::{activate, add_and_normalize};

@@ -1,0 +1,48 @@
+//! `fossick repair`: bringing back what can be brought back.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::failure::Outcome;
+
+/// Bring a damaged index back to a state in which all its parts agree
+///
+/// Words are made again from the documents; no embedding is computed. Nothing is deleted: what cannot stay is moved to a folder in the index
+/// directory, with the documents that have to be added again as JSON lines (`fossick index INDEX FOLDER/documents.jsonl`).
+#[derive(Args)]
+pub struct Arguments {
+    /// The index directory
+    index: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Outcome {
+    let repaired = fossick::repair(&arguments.index)?;
+    let mut out = std::io::stdout().lock();
+    let aside = repaired.set_aside.as_ref().map(|path| path.display().to_string());
+    if arguments.json {
+        let json = json!({
+            "generation": repaired.generation, "done": repaired.done, "removed": repaired.removed, "set_aside": aside,
+        });
+        writeln!(out, "{json}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if repaired.done.is_empty() {
+        writeln!(out, "nothing was wrong: generation {}", repaired.generation)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for sentence in &repaired.done {
+        writeln!(out, "{sentence}")?;
+    }
+    if let Some(folder) = aside {
+        writeln!(out, "what could not stay is in {folder}")?;
+    }
+    writeln!(out, "the index is at generation {}", repaired.generation)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,56 @@
+//! `fossick verify`: whether an index is whole.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::failure::Outcome;
+use crate::terminal::bytes;
+
+/// Read every file of an index and hold its parts against each other
+///
+/// Exit status 0: it is sound; 1: it is not, and `fossick repair` is next.
+#[derive(Args)]
+pub struct Arguments {
+    /// The index directory
+    index: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Outcome {
+    let report = fossick::verify(&arguments.index)?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let problems: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| json!({"path": problem.path.display().to_string(), "fact": problem.fact}))
+            .collect();
+        let json = json!({
+            "generation": report.generation, "documents": report.documents, "passages": report.passages, "files": report.files,
+            "bytes": report.bytes, "problems": problems,
+        });
+        writeln!(out, "{json}")?;
+    } else {
+        for problem in &report.problems {
+            writeln!(out, "{problem}")?;
+        }
+        let what = format!(
+            "{} documents, {} passages, {} files with {}",
+            report.documents,
+            report.passages,
+            report.files,
+            bytes(report.bytes)
+        );
+        match report.problems.len() {
+            0 => writeln!(out, "sound: generation {}, {what}", report.generation.unwrap_or_default())?,
+            wrong => writeln!(out, "{wrong} problems in {what}; `fossick repair {}` is next", arguments.index.display())?,
+        }
+    }
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,59 @@
+//! Words made again from the documents.
+
+use crate::error::{Error, StorageError};
+use crate::lexical::{WordsCommit, WordsReader, WordsWriter};
+use crate::schema::{FieldType, Value};
+use crate::store::{Generation, StoreWriter, WordsState};
+
+/// Documents that are read at once.
+const CHUNK: usize = 1024;
+
+/// The words of a writer, made again where they are damaged: they are derived, so nothing is lost.
+pub(crate) fn open_or_rebuild_words(store: &mut StoreWriter) -> Result<WordsWriter, Error> {
+    let error = match open_words(store) {
+        Ok(words) => return Ok(words),
+        // The disk refuses: that says nothing about the words.
+        Err(error @ StorageError::Io { .. }) => return Err(error.into()),
+        Err(error) => error,
+    };
+    tracing::warn!(%error, "the words are made again from the documents");
+    let generation = store.view()?;
+    store.prepare()?;
+    let (epoch, state) = build_words(&generation)?;
+    let words = WordsState { epoch, opstamp: state.opstamp, meta: state.meta };
+    let next = store.header().next_document;
+    store.publish(words.clone(), &state.files, next)?;
+    Ok(WordsWriter::open(&store.layout().words(epoch), &words.meta, words.opstamp)?)
+}
+
+fn open_words(store: &StoreWriter) -> Result<WordsWriter, StorageError> {
+    let header = store.header();
+    let path = store.layout().words(header.words.epoch);
+    store.sound().check(&path, &header.files.words)?;
+    let found = WordsReader::open(&path, &header.words.meta)?.count();
+    if found != header.documents {
+        let fact = format!("CURRENT says {} documents at generation {}, found {found}", header.documents, header.generation);
+        return Err(StorageError::Inconsistent { path, fact });
+    }
+    WordsWriter::open(&path, &header.words.meta, header.words.opstamp)
+}
+
+/// Writes the words of all documents of a generation under a new epoch; gives that and the state.
+pub(crate) fn build_words(generation: &Generation) -> Result<(u64, WordsCommit), Error> {
+    let epoch = generation.layout.words_epochs().into_iter().max().unwrap_or(0) + 1;
+    let path = generation.layout.words(epoch);
+    let empty = WordsWriter::create(&path)?;
+    let mut words = WordsWriter::open(&path, &empty.meta, empty.opstamp)?;
+    let documents = generation.document_index()?;
+    let searched = |kind| matches!(kind, FieldType::Heading | FieldType::Text);
+    let fields = generation.header.schema.fields().iter().filter(|field| searched(field.kind()));
+    let names: Vec<&str> = fields.map(|field| field.name()).collect();
+    let numbers: Vec<u64> = documents.entries().map(|(number, _)| number).collect();
+    for chunk in numbers.chunks(CHUNK) {
+        let rows = generation.read_documents(&documents, chunk, &names)?;
+        for (number, values) in chunk.iter().zip(rows) {
+            words.add(*number, values.iter().filter_map(|(_, value)| Value::as_text(value)))?;
+        }
+    }
+    Ok((epoch, words.prepare(generation.header.generation + 1)?))
+}

@@ -1,0 +1,198 @@
+//! The files that a generation is made of, with what is needed to notice damage: length and checksum of each.
+//!
+//! Lance and tantivy write a file once, under a name that is never given again, so a file that was found sound need not be looked
+//! at again.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bincode::{Decode, Encode};
+use rayon::prelude::*;
+
+use crate::error::StorageError;
+use crate::parallel;
+
+/// Bytes that are read at once for a checksum.
+const BLOCK: usize = 256 << 10;
+
+/// One file, as it was when its generation was published.
+// The order of the fields is the file format.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub(crate) struct FileRecord {
+    /// The path from the part's directory, with slashes.
+    pub(crate) path: String,
+    pub(crate) length: u64,
+    /// crc32c of the content.
+    pub(crate) checksum: u32,
+}
+
+/// The files of one generation, by part; each path is relative to the part's directory.
+// The order of the fields is the file format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct FileList {
+    pub(crate) documents: Vec<FileRecord>,
+    pub(crate) passages: Vec<FileRecord>,
+    pub(crate) words: Vec<FileRecord>,
+}
+
+impl FileList {
+    /// Bytes in all of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        [&self.documents, &self.passages, &self.words].into_iter().flatten().map(|file| file.length).sum()
+    }
+}
+
+impl FileRecord {
+    /// Measures a file.
+    pub(crate) fn measure(root: &Path, relative: &str) -> Result<Self, StorageError> {
+        let path = root.join(relative);
+        let mut file = File::open(&path).map_err(StorageError::io(&path, "reading the file for its checksum"))?;
+        let (length, checksum) = checksum(&mut file).map_err(StorageError::io(&path, "reading the file for its checksum"))?;
+        Ok(Self { path: relative.to_owned(), length, checksum })
+    }
+
+    /// What is wrong with the file by its name and length alone.
+    pub(crate) fn fault_of_length(&self, root: &Path) -> Option<Fault> {
+        let path = root.join(&self.path);
+        let found = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() && metadata.len() == self.length => return None,
+            Ok(metadata) if metadata.is_file() => format!("{} bytes", metadata.len()),
+            Ok(_) => "a directory".to_owned(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),
+            Err(e) => format!("that it cannot be read ({e})"),
+        };
+        Some(Fault { path, expected: format!("{} bytes", self.length), found })
+    }
+
+    /// What is wrong with the file, all of it read.
+    pub(crate) fn fault(&self, root: &Path) -> Option<Fault> {
+        let short = self.fault_of_length(root);
+        if short.is_some() {
+            return short;
+        }
+        let path = root.join(&self.path);
+        let found = match File::open(&path).and_then(|mut file| checksum(&mut file)) {
+            Ok((_, found)) if found == self.checksum => return None,
+            Ok((_, found)) => format!("{found:#010x}"),
+            Err(e) => format!("that it cannot be read ({e})"),
+        };
+        Some(Fault { path, expected: format!("crc32c {:#010x}", self.checksum), found })
+    }
+}
+
+/// A file that is not what its generation says.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) path: PathBuf,
+    pub(crate) expected: String,
+    pub(crate) found: String,
+}
+
+impl From<Fault> for StorageError {
+    fn from(Fault { path, expected, found }: Fault) -> Self {
+        Self::Damaged { path, expected, found }
+    }
+}
+
+/// Which files were read whole and found sound; shared by everything that one `Index` opens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SoundFiles {
+    known: Arc<Mutex<HashSet<(PathBuf, u32)>>>,
+}
+
+impl SoundFiles {
+    /// Reads those that have not been read yet.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`] with the first file that is not what it was.
+    pub(crate) fn check<'a>(&self, root: &Path, files: impl IntoIterator<Item = &'a FileRecord>) -> Result<(), StorageError> {
+        let new: Vec<&FileRecord> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            files.into_iter().filter(|file| !known.contains(&(root.join(&file.path), file.checksum))).collect()
+        };
+        if let Some(fault) = faults(root, &new).into_iter().next() {
+            return Err(fault.into());
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(new.into_iter().map(|file| (root.join(&file.path), file.checksum)));
+        Ok(())
+    }
+
+    /// Forgets files that are gone.
+    pub(crate) fn keep(&self, root: &Path, needed: &HashSet<String>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(path, _)| {
+            let relative = path.strip_prefix(root).ok().and_then(slashed);
+            relative.is_none_or(|relative| needed.contains(&relative))
+        });
+    }
+}
+
+/// The faults among these files, in their order; several are read at once.
+pub(crate) fn faults(root: &Path, files: &[&FileRecord]) -> Vec<Fault> {
+    match files {
+        [] => Vec::new(),
+        [one] => one.fault(root).into_iter().collect(),
+        many => parallel::run(|| many.par_iter().filter_map(|file| file.fault(root)).collect()),
+    }
+}
+
+/// A relative path with slashes, as lists have it; `None` where it is not Unicode.
+pub(crate) fn slashed(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.components().map(|part| part.as_os_str().to_str()).collect();
+    parts.map(|parts| parts.join("/"))
+}
+
+/// Length and crc32c of what a file holds.
+fn checksum(file: &mut File) -> io::Result<(u64, u32)> {
+    let mut block = vec![0; BLOCK];
+    let (mut length, mut checksum) = (0, 0);
+    loop {
+        let read = match file.read(&mut block) {
+            Ok(0) => return Ok((length, checksum)),
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        length += read as u64;
+        checksum = crc32c::crc32c_append(checksum, block.get(..read).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_held_against_its_length_and_its_checksum() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, b"0123456789").unwrap();
+        let record = FileRecord::measure(directory.path(), "file").unwrap();
+        assert_eq!((record.length, record.checksum), (10, crc32c::crc32c(b"0123456789")));
+        assert!(record.fault(directory.path()).is_none());
+        fs::write(&path, b"0123456780").unwrap();
+        assert!(record.fault_of_length(directory.path()).is_none());
+        assert!(record.fault(directory.path()).unwrap().expected.starts_with("crc32c"));
+        fs::write(&path, b"012345678").unwrap();
+        assert_eq!(record.fault_of_length(directory.path()).unwrap().found, "9 bytes");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(record.fault(directory.path()).unwrap().found, "no such file");
+    }
+
+    #[test]
+    fn a_sound_file_is_read_once() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), b"sound").unwrap();
+        let record = FileRecord::measure(directory.path(), "file").unwrap();
+        let sound = SoundFiles::default();
+        sound.check(directory.path(), [&record]).unwrap();
+        fs::write(directory.path().join("file"), b"worse").unwrap();
+        sound.check(directory.path(), [&record]).unwrap();
+        sound.keep(directory.path(), &HashSet::new());
+        assert!(matches!(sound.check(directory.path(), [&record]), Err(StorageError::Damaged { .. })));
+    }
+}
