@@ -111,7 +111,7 @@ fn write(path: &Path, seed: u64, round: u64) -> Result<(), Failure> {
     let mut random = Random::new(seed ^ round.wrapping_mul(77));
     let durability = if random.below(4) == 0 { Durability::System } else { Durability::EveryCommit };
     let housekeeping =
-        Housekeeping { history: random.below(3) as u32, fragments: 2 + random.below(8) as u32, ..Housekeeping::default() };
+        Housekeeping { history: Some(random.below(3) as u32), fragments: 2 + random.below(8) as u32, ..Housekeeping::default() };
     let index = open(path, Options::new().durability(durability).housekeeping(housekeeping))?;
     let mut writer = index.writer()?;
     let mut plan = Plan::new(seed, round);

@@ -9,7 +9,7 @@ use crate::error::{Error, StorageError};
 use crate::ingest::build_words;
 use crate::lexical::WordsReader;
 use crate::search::value_json;
-use crate::store::{Generation, Rescue, Stated, WordsState};
+use crate::store::{Generation, Rescue, Rescued, Stated, WordsState};
 
 /// What [`repair`] did.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,8 @@ pub struct Repaired {
 /// A damaged `CURRENT`, manifest or list of deleted rows comes back from its copy. Words are made again from the documents. Rows in
 /// a damaged file are lost, and with them the documents whose passages they were; what can still be read of those is written to
 /// `documents.jsonl` beside the damaged files. Nothing is deleted: what cannot stay is moved to `set-aside-1` (or the next number
-/// that is free) in the index directory. No embedding is computed.
+/// that is free) in the index directory. Kept generations that are damaged are let go of. No embedding is computed. What [`crate::verify`] finds
+/// beyond files, such as two documents with one key, is left as it is.
 ///
 /// # Errors
 /// [`crate::OpenError`]: there is no index, a writer has it open, or nothing is left to go by. [`StorageError`]: the disk refuses; or
@@ -39,19 +40,16 @@ pub struct Repaired {
 pub fn repair(path: impl AsRef<Path>) -> Result<Repaired, Error> {
     let rescue = Rescue::begin(path.as_ref())?;
     let header = rescue.header().clone();
-    let words_damaged = rescue.damaged_words();
-    for file in &words_damaged {
-        rescue.set_aside(file)?;
-    }
+    let words_damaged = rescue.set_words_aside()?;
     let words_path = rescue.layout().words(header.words.epoch);
     let layout = rescue.layout().clone();
-    let (mut store, done, set_aside) = rescue.into_writer()?;
+    let Rescued { mut store, done, aside: set_aside } = rescue.into_writer()?;
     let view = store.view()?;
     let stated = view.stated()?;
     let ordinals = view.ordinals()?;
     let torn = Torn::find(&stated, &ordinals);
     let numbers: BTreeSet<u64> = stated.iter().map(|document| document.number).collect();
-    let words_agree = words_damaged.is_empty() && words_are_of(&words_path, &header.words.meta, &numbers);
+    let words_agree = !words_damaged && words_are_of(&words_path, &header.words.meta, &numbers);
     if torn.is_empty() && words_agree {
         if !done.is_empty() {
             let files: Vec<String> = header.files.words.iter().map(|file| file.path.clone()).collect();

@@ -7,7 +7,7 @@ use crate::error::{Error, OpenError, StorageError};
 use crate::lexical::WordsReader;
 use crate::schema::{Document, FieldType, Value, digest};
 use crate::store::{
-    FileRecord, Generation, Header, Layout, PassageIndex, SoundFiles, Stated, StoredPassage, VectorSource, faults,
+    FileRecord, Generation, Header, Held, Layout, PassageIndex, SoundFiles, Stated, StoredPassage, VectorSource, faults,
 };
 
 /// Documents that are compared at once.
@@ -81,32 +81,32 @@ impl Report {
 pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     let layout = Layout::new(path.as_ref())?;
     let mut report = Report::default();
-    let header = match Header::read(&layout) {
-        Ok(header) => header,
+    // Held, so that a writer who goes on meanwhile leaves its files alone.
+    let held = match Held::take(&layout, None) {
+        Ok(held) => held,
         Err(Error::Open(OpenError::Damaged { path, expected, found })) => {
             report.problem(path, format!("expected {expected}, found {found}"));
             return Ok(report);
         }
         Err(other) => return Err(other),
     };
-    report.generation = Some(header.generation);
-    (report.documents, report.passages) = (header.documents, header.passages);
-    for kept in &header.kept {
-        let path = layout.kept(*kept);
-        match Header::read_file(&layout, &path) {
-            Ok(kept) => drop(check_files(&mut report, &layout, &kept)),
-            Err(error) => report.problem(path, error.to_string()),
+    report.generation = Some(held.header.generation);
+    (report.documents, report.passages) = (held.header.documents, held.header.passages);
+    for kept in &held.header.kept {
+        match Held::take(&layout, Some(*kept)) {
+            Ok(kept) => drop(check_files(&mut report, &layout, &kept.header)),
+            // A writer has let go of it.
+            Err(Error::Open(OpenError::NoSuchGeneration { .. })) => {}
+            Err(error) => report.problem(layout.kept(*kept), error.to_string()),
         }
     }
-    let [documents, passages, words] = check_files(&mut report, &layout, &header);
+    let [documents, passages, words] = check_files(&mut report, &layout, &held.header);
     if !(documents && passages) {
         return Ok(report);
     }
-    let found = match Generation::open_at(layout.root(), SoundFiles::default(), header.generation) {
+    let found = match Generation::of(held, SoundFiles::default(), false) {
         Ok(generation) => compare(&mut report, &generation, words),
         Err(Error::Storage(error)) => Err(error),
-        // A writer has gone on meanwhile: what was read until here was sound.
-        Err(Error::Open(OpenError::NoSuchGeneration { .. })) => Ok(()),
         Err(other) => return Err(other),
     };
     if let Err(error) = found {
@@ -117,12 +117,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
 
 /// Adds what is wrong with the files of a generation; tells for documents, passages and words whether theirs are sound.
 fn check_files(report: &mut Report, layout: &Layout, header: &Header) -> [bool; 3] {
-    let parts = [
-        (layout.documents(), &header.files.documents),
-        (layout.passages(), &header.files.passages),
-        (layout.words(header.words.epoch), &header.files.words),
-    ];
-    parts.map(|(root, files)| {
+    header.parts(layout).map(|(root, files)| {
         let files: Vec<&FileRecord> = files.iter().collect();
         report.files += files.len() as u64;
         report.bytes += files.iter().map(|file| file.length).sum::<u64>();

@@ -1,4 +1,6 @@
 //! A crash, or a refusal of the disk, at every point of writing. Each is taken in a child process, which is this test binary again.
+// A child tells its parent through standard output.
+#![allow(clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,7 +32,7 @@ fn states() -> Vec<Content> {
 
 fn open(path: &Path) -> Result<Index, crate::Error> {
     let schema = Schema::builder().heading("title").text("body").integer("step").build()?;
-    let housekeeping = Housekeeping { fragments: 2, history: 1, ..Housekeeping::default() };
+    let housekeeping = Housekeeping { fragments: 2, history: Some(1), ..Housekeeping::default() };
     Index::open_or_create(path, Options::new().schema(schema).own_vectors(2).housekeeping(housekeeping))
 }
 

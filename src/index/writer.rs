@@ -117,12 +117,11 @@ impl Writer {
     }
 
     /// Like [`Writer::commit`], without waiting: for a program that adds little and often from one place. What is asked for while a commit is
-    /// under way is made as one. [`PendingCommit::wait`] tells when it is safe.
+    /// under way is made as one. [`PendingCommit::wait`] tells when it is safe; until then, dropping the writer may drop it.
     ///
     /// # Errors
     /// Those of an earlier failure; the writer is at its end then.
     pub fn commit_soon(&mut self) -> Result<PendingCommit, Error> {
-        self.changed = false;
         self.pipeline.commit_soon(self.next)
     }
 
@@ -161,17 +160,29 @@ impl Writer {
         self.pipeline.run(move |destination| destination.untag(&name))
     }
 
-    /// Makes the content of a kept generation that of a new one, whose number it gives. No embedding is computed, and the
-    /// generations between stay as long as they are kept.
+    /// Makes the content of a kept generation that of a new one, whose number it gives. No embedding is computed; the generation that was
+    /// the newest is kept, and those between stay as long as they are. Where fields were added since, the schema is the earlier one again,
+    /// and the next change needs a new writer.
     ///
     /// # Errors
     /// [`OpenError::NoSuchGeneration`](crate::OpenError::NoSuchGeneration); [`IngestError::Uncommitted`] while there are changes that are not
-    /// committed: commit them, or drop the writer. [`crate::StorageError`]; what is committed stays.
+    /// committed: commit them, or drop the writer. [`crate::StorageError`]; what is committed stays, and the writer is at its end.
     pub fn restore(&mut self, generation: u64) -> Result<u64, Error> {
         if self.changed {
             return Err(IngestError::Uncommitted { doing: "going back to an earlier generation" }.into());
         }
-        let (contents, header) = self.pipeline.run(move |destination| destination.restore(generation))?;
+        let (contents, header) = match self.pipeline.run(move |destination| destination.restore(generation)) {
+            Ok(restored) => restored,
+            // Nothing was begun.
+            Err(error @ Error::Open(_)) => return Err(error),
+            Err(error) => {
+                self.pipeline.end(error.to_string());
+                return Err(error);
+            }
+        };
+        if header.schema != self.schema {
+            self.pipeline.end("the schema is that of an earlier generation".to_owned());
+        }
         self.keys = contents;
         self.generation = header.generation;
         Ok(self.generation)

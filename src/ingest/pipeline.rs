@@ -1,7 +1,7 @@
 //! The threads and the channels between them.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -48,16 +48,18 @@ struct Commit {
 #[derive(Clone, Debug, Default)]
 struct Failure {
     first: Arc<Mutex<Option<Error>>>,
+    /// The same in words, for all who ask later.
+    told: Arc<OnceLock<String>>,
 }
 
 impl Failure {
     fn set(&self, error: Error) {
+        self.told.get_or_init(|| error.to_string());
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
     fn describe(&self) -> String {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        first.as_ref().map_or_else(|| "the writer is gone".to_owned(), Error::to_string)
+        self.told.get().cloned().unwrap_or_else(|| "the writer was dropped".to_owned())
     }
 
     fn take(&self) -> Option<Error> {
@@ -69,6 +71,7 @@ impl Failure {
 #[derive(Debug)]
 pub struct PendingCommit {
     answer: Receiver<u64>,
+    known: OnceLock<u64>,
     failure: Failure,
 }
 
@@ -78,12 +81,18 @@ impl PendingCommit {
     /// # Errors
     /// [`IngestError::Stopped`]: it was not made.
     pub fn wait(self) -> Result<u64, Error> {
+        if let Some(generation) = self.done() {
+            return Ok(generation);
+        }
         self.answer.recv().map_err(|_| IngestError::Stopped { cause: self.failure.describe() }.into())
     }
 
     /// Its generation, if it is made already.
     pub fn done(&self) -> Option<u64> {
-        self.answer.try_recv().ok()
+        if let Ok(generation) = self.answer.try_recv() {
+            return Some(*self.known.get_or_init(|| generation));
+        }
+        self.known.get().copied()
     }
 }
 
@@ -119,7 +128,10 @@ impl Pipeline {
                 let monitor = monitor.clone();
                 Box::new(move || run_embed(encoder.as_ref(), &to_embed, &embedded, &monitor))
             }),
-            ("fossick-write", Box::new(move || run_write(destination, &to_write))),
+            ("fossick-write", {
+                let failure = failure.clone();
+                Box::new(move || run_write(destination, &to_write, &failure))
+            }),
         ];
         let mut pipeline = Self { input: Some(input), threads: Vec::new(), failure: failure.clone(), stopped: None, monitor };
         for (name, stage) in stages {
@@ -159,7 +171,7 @@ impl Pipeline {
     pub(crate) fn commit_soon(&mut self, next_document: u64) -> Result<PendingCommit, Error> {
         let (answer, generation) = bounded(1);
         self.send(Message::Commit(Commit { next: next_document, answer, grouped: true }))?;
-        Ok(PendingCommit { answer: generation, failure: self.failure.clone() })
+        Ok(PendingCommit { answer: generation, known: OnceLock::new(), failure: self.failure.clone() })
     }
 
     /// Has something done between commits and waits for it. What it gives back as an error does not end the pipeline.
@@ -173,6 +185,13 @@ impl Pipeline {
             let _ = answer.send(task(destination));
         })))?;
         result.recv().map_err(|_| self.fail())?
+    }
+
+    /// Ends the pipeline: what its owner knows is no longer what is there.
+    pub(crate) fn end(&mut self, cause: String) {
+        self.monitor.abandon();
+        self.join();
+        self.stopped.get_or_insert(cause);
     }
 
     fn send(&mut self, message: Message<(u64, Document)>) -> Result<(), Error> {
@@ -302,33 +321,43 @@ impl Window {
     }
 }
 
-fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>) -> Result<(), Error> {
+fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>, failure: &Failure) -> Result<(), Error> {
     let mut group = Group::default();
+    let result = write_all(&mut destination, input, &mut group);
+    match result {
+        Ok(()) => destination.close(),
+        // Told before the group goes, whose commits are waited for.
+        Err(error) => failure.set(error),
+    }
+    Ok(())
+}
+
+fn write_all(destination: &mut Destination, input: &Receiver<Message<Prepared>>, group: &mut Group) -> Result<(), Error> {
     loop {
         // While commits wait, whatever is there already may join them; when nothing is, there is no reason to wait for more.
         let message = if group.commits.is_empty() { input.recv().ok() } else { input.try_recv().ok() };
         match message {
             Some(Message::Commit(commit)) => {
                 let grouped = commit.grouped;
-                group.join(&mut destination, commit)?;
+                group.join(destination, commit)?;
                 if !grouped || group.is_due() {
-                    group.make(&mut destination)?;
+                    group.make(destination)?;
                 }
             }
             Some(Message::Task(task)) => {
-                group.make(&mut destination)?;
-                task(&mut destination);
+                group.make(destination)?;
+                task(destination);
             }
-            Some(change) if group.commits.is_empty() => apply(&mut destination, change)?,
+            Some(change) if group.commits.is_empty() => apply(destination, change)?,
             // It belongs to no commit yet.
             Some(change) => {
                 group.later.push(change);
                 if group.is_due() {
-                    group.make(&mut destination)?;
+                    group.make(destination)?;
                 }
             }
             None if group.commits.is_empty() => return Ok(()),
-            None => group.make(&mut destination)?,
+            None => group.make(destination)?,
         }
     }
 }

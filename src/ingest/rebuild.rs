@@ -40,7 +40,7 @@ fn open_words(store: &StoreWriter) -> Result<WordsWriter, StorageError> {
 
 /// Writes the words of all documents of a generation under a new epoch; gives that and the state.
 pub(crate) fn build_words(generation: &Generation) -> Result<(u64, WordsCommit), Error> {
-    let epoch = generation.layout.words_epochs().into_iter().max().unwrap_or(0) + 1;
+    let epoch = generation.layout.next_epoch();
     let path = generation.layout.words(epoch);
     let empty = WordsWriter::create(&path)?;
     let mut words = WordsWriter::open(&path, &empty.meta, empty.opstamp)?;

@@ -6,10 +6,10 @@ use std::mem;
 use super::Monitor;
 use super::prepare::Prepared;
 use crate::crash;
-use crate::error::Error;
+use crate::error::{Error, StorageError};
 use crate::lexical::{WordsCommit, WordsWriter};
 use crate::schema::{FieldType, Schema, Value};
-use crate::store::{Content, DocumentRow, Generation, Header, StoreWriter, WordsState};
+use crate::store::{Content, DocumentRow, Generation, Header, StoreWriter, WordsState, damaged};
 
 /// Rows, and bytes of text and vectors, that are collected before they are written.
 const ROWS: usize = 4096;
@@ -104,10 +104,13 @@ impl Destination {
         let from = layout.words(earlier.words.epoch);
         self.store.sound().check(&from, &earlier.files.words)?;
         // An epoch of its own: operation stamps begin again there, and the files of later generations stay as they are.
-        let epoch = layout.words_epochs().into_iter().max().unwrap_or(0) + 1;
+        let epoch = layout.next_epoch();
         let to = layout.words(epoch);
         let paths = earlier.files.words.iter().map(|file| file.path.as_str());
         let files = WordsWriter::copy(&from, &to, paths, &earlier.words.meta)?;
+        if let Some(fault) = damaged(&to, &earlier.files.words)?.into_iter().next() {
+            return Err(StorageError::from(fault).into());
+        }
         crash::point("restore: the words")?;
         let words = WordsState { epoch, ..earlier.words.clone() };
         let header = self.store.restore(&earlier, words, &files)?.clone();
@@ -115,6 +118,16 @@ impl Destination {
         self.clean();
         let contents = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
         Ok((contents, header))
+    }
+
+    /// At the end of a writer: flushes what was committed and not flushed, if nothing else was begun.
+    pub(super) fn close(&mut self) {
+        if !self.waiting.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.flush() {
+            tracing::warn!(%error, "the last commits were not flushed");
+        }
     }
 
     fn clean(&mut self) {

@@ -116,7 +116,7 @@ impl WordsWriter {
         self.writer.delete_term(Term::from_field_u64(self.fields.number, number));
     }
 
-    /// Step 3 of a commit: writes everything and gives the new state.
+    /// Step 2 of a commit: writes everything and gives the new state.
     pub(crate) fn prepare(&mut self, generation: u64) -> Result<WordsCommit, StorageError> {
         let failed = failed(&self.path, "committing the words");
         let mut commit = self.writer.prepare_commit().map_err(&failed)?;
@@ -178,7 +178,7 @@ impl WordsWriter {
         }
     }
 
-    /// Step 5: deletes the files that tantivy wanted deleted, all but those that some generation needs.
+    /// Step 6: deletes the files that tantivy wanted deleted, all but those that some generation needs.
     pub(crate) fn clean(&self, needed: &HashSet<String>) {
         let mut later = Vec::new();
         for file in self.directory.take_withheld() {

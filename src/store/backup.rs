@@ -1,13 +1,13 @@
 //! A generation copied to another directory.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use super::files::FileRecord;
 use super::layout::sync_directory;
 use super::lock::WriterLock;
-use super::{Durability, Generation, Header, Layout};
+use super::{Durability, Generation, Header, Layout, copies};
 use crate::error::{Error, OpenError, StorageError};
 
 /// Bytes that are copied at once.
@@ -33,6 +33,7 @@ pub(crate) fn copy_generation(generation: &Generation, to: &Path) -> Result<u64,
     sync_directory(target.root())?;
     let header = Header { durable: true, fallback: None, kept: Vec::new(), tags: Vec::new(), ..header.clone() };
     header.publish(&target, Durability::EveryCommit)?;
+    copies::write(&target, &header.files);
     if let Some(parent) = target.root().parent() {
         sync_directory(parent)?;
     }
@@ -60,7 +61,11 @@ fn copy_file(from: &Path, to: &Path, record: &FileRecord) -> Result<(), StorageE
     let mut block = vec![0; BLOCK];
     let (mut length, mut checksum) = (0, 0);
     loop {
-        let read = source.read(&mut block).map_err(StorageError::io(from, "reading"))?;
+        let read = match source.read(&mut block) {
+            Ok(read) => read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(StorageError::io(from, "reading")(e)),
+        };
         let part = block.get(..read).unwrap_or_default();
         if part.is_empty() {
             break;

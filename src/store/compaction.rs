@@ -134,8 +134,11 @@ mod tests {
 
     #[test]
     fn a_fragment_full_of_dead_rows_is_rewritten_and_one_with_a_few_is_not() {
-        assert_eq!(automatic().groups(&[(1000, 300), (1000, 100), (50, 40)]), [0..1]);
-        assert_eq!(CompactionLimits::everything().groups(&[(1 << 20, 1), (1 << 20, 0)]), [0..1]);
+        assert_eq!(automatic().groups(&[(1000, 300), (1000, 100), (50, 40)]), vec![std::ops::Range { start: 0, end: 1 }]);
+        assert_eq!(
+            CompactionLimits::everything().groups(&[(1 << 20, 1), (1 << 20, 0)]),
+            vec![std::ops::Range { start: 0, end: 1 }]
+        );
         assert!(CompactionLimits::everything().groups(&[(1 << 20, 0), (5, 0)]).is_empty());
     }
 

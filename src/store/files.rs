@@ -1,7 +1,6 @@
 //! The files that a generation is made of, with what is needed to notice damage: length and checksum of each.
 //!
-//! Lance and tantivy write a file once, under a name that is never given again, so a file that was found sound need not be looked
-//! at again.
+//! Lance and tantivy write a file once, so a file that was found sound with a checksum need not be looked at again for it.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -57,14 +56,14 @@ impl FileRecord {
     /// What is wrong with the file by its name and length alone.
     pub(crate) fn fault_of_length(&self, root: &Path) -> Option<Fault> {
         let path = root.join(&self.path);
-        let found = match fs::metadata(&path) {
+        let (found, refusal) = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() && metadata.len() == self.length => return None,
-            Ok(metadata) if metadata.is_file() => format!("{} bytes", metadata.len()),
-            Ok(_) => "a directory".to_owned(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),
-            Err(e) => format!("that it cannot be read ({e})"),
+            Ok(metadata) if metadata.is_file() => (format!("{} bytes", metadata.len()), None),
+            Ok(_) => ("a directory".to_owned(), None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => ("no such file".to_owned(), None),
+            Err(e) => (format!("that it cannot be read ({e})"), refusal(e)),
         };
-        Some(Fault { path, expected: format!("{} bytes", self.length), found })
+        Some(Fault { path, expected: format!("{} bytes", self.length), found, refusal })
     }
 
     /// What is wrong with the file, all of it read.
@@ -74,27 +73,41 @@ impl FileRecord {
             return short;
         }
         let path = root.join(&self.path);
-        let found = match File::open(&path).and_then(|mut file| checksum(&mut file)) {
+        let (found, refusal) = match File::open(&path).and_then(|mut file| checksum(&mut file)) {
             Ok((_, found)) if found == self.checksum => return None,
-            Ok((_, found)) => format!("{found:#010x}"),
-            Err(e) => format!("that it cannot be read ({e})"),
+            Ok((_, found)) => (format!("{found:#010x}"), None),
+            Err(e) => (format!("that it cannot be read ({e})"), refusal(e)),
         };
-        Some(Fault { path, expected: format!("crc32c {:#010x}", self.checksum), found })
+        Some(Fault { path, expected: format!("crc32c {:#010x}", self.checksum), found, refusal })
     }
 }
 
 /// A file that is not what its generation says.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) path: PathBuf,
     pub(crate) expected: String,
     pub(crate) found: String,
+    /// Set where the system refused for a reason that says nothing about the file.
+    pub(crate) refusal: Option<io::Error>,
 }
 
 impl From<Fault> for StorageError {
-    fn from(Fault { path, expected, found }: Fault) -> Self {
-        Self::Damaged { path, expected, found }
+    fn from(Fault { path, expected, found, refusal }: Fault) -> Self {
+        match refusal {
+            Some(source) => Self::Io { path, doing: "reading", source },
+            None => Self::Damaged { path, expected, found },
+        }
     }
+}
+
+/// The error again, if it is about rights, memory or handles; none if the disk could not read the file.
+fn refusal(error: io::Error) -> Option<io::Error> {
+    use io::ErrorKind::{OutOfMemory, PermissionDenied, TimedOut, WouldBlock};
+    let too_many_files = if cfg!(windows) { &[4][..] } else { &[23, 24] };
+    let passing = matches!(error.kind(), OutOfMemory | PermissionDenied | TimedOut | WouldBlock)
+        || error.raw_os_error().is_some_and(|code| too_many_files.contains(&code));
+    passing.then_some(error)
 }
 
 /// Which files were read whole and found sound; shared by everything that one `Index` opens.
@@ -128,6 +141,21 @@ impl SoundFiles {
             let relative = path.strip_prefix(root).ok().and_then(slashed);
             relative.is_none_or(|relative| needed.contains(&relative))
         });
+    }
+}
+
+/// The damaged ones among these files.
+///
+/// # Errors
+/// [`StorageError::Io`] where one cannot be judged: nobody must take that for damage.
+pub(crate) fn damaged(root: &Path, files: &[FileRecord]) -> Result<Vec<Fault>, StorageError> {
+    let found = faults(root, &files.iter().collect::<Vec<_>>());
+    match found.iter().position(|fault| fault.refusal.is_some()) {
+        Some(at) => Err(found
+            .into_iter()
+            .nth(at)
+            .map_or_else(|| StorageError::io(root, "reading")(io::ErrorKind::Other.into()), StorageError::from)),
+        None => Ok(found),
     }
 }
 

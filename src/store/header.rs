@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use bincode::{Decode, Encode};
 
-use super::files::FileList;
+use super::files::{FileList, FileRecord};
 use super::layout::{replace_file, sync_directory};
 use super::{Durability, Layout};
 use crate::error::{Error, OpenError, StorageError};
@@ -135,6 +135,15 @@ impl StoredHeader {
 }
 
 impl Header {
+    /// Each part's directory with its files: documents, passages, words.
+    pub(crate) fn parts(&self, layout: &Layout) -> [(PathBuf, &[FileRecord]); 3] {
+        [
+            (layout.documents(), &self.files.documents),
+            (layout.passages(), &self.files.passages),
+            (layout.words(self.words.epoch), &self.files.words),
+        ]
+    }
+
     /// Reads and checks `CURRENT`.
     pub(crate) fn read(layout: &Layout) -> Result<Self, Error> {
         Ok(Self::read_stored(layout)?.header)
@@ -178,7 +187,13 @@ impl Header {
             fs::create_dir_all(&directory).map_err(StorageError::io(&directory, "creating the directory"))?;
             sync_directory(layout.root())?;
         }
-        replace_file(&path, &self.encode(&path)?, durability)
+        match replace_file(&path, &self.encode(&path)?, durability) {
+            // It is not the commit: the caller has to stop before that.
+            Err(StorageError::NotDurable { path, source }) => {
+                Err(StorageError::Io { path, doing: "making the directory durable", source })
+            }
+            other => other,
+        }
     }
 
     fn encode(&self, path: &Path) -> Result<Vec<u8>, StorageError> {
@@ -242,10 +257,23 @@ impl Header {
         // The limit keeps a lying length inside the body from asking for memory.
         let config = bincode::config::standard().with_limit::<{ 1 << 30 }>();
         match bincode::decode_from_slice::<Self, _>(body, config) {
+            Ok((header, _)) if header.leads_outside() => {
+                Err(damaged("files of the index".to_owned(), "a path that leads out of it".to_owned()))
+            }
             Ok((header, used)) if used == body.len() => Ok(StoredHeader { header, unknown: to_write, needs, version }),
             Ok((_, used)) => Err(damaged(format!("{} bytes of content", body.len()), format!("{used}"))),
             Err(e) => Err(damaged("a header".to_owned(), e.to_string())),
         }
+    }
+}
+
+impl Header {
+    /// Whether a listed path is not one below its part's directory, as somebody's foreign index may have it.
+    fn leads_outside(&self) -> bool {
+        let below =
+            |path: &str| !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let files = [&self.files.documents, &self.files.passages, &self.files.words];
+        files.into_iter().flatten().any(|file| !below(&file.path))
     }
 }
 
@@ -271,7 +299,6 @@ fn dotted([major, minor, patch]: [u16; 3]) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::files::FileRecord;
     use super::*;
 
     fn header() -> Header {
@@ -340,6 +367,16 @@ mod tests {
         assert_eq!(stored.header, header());
         let refused = stored.check_writable(&Layout::new(Path::new("somewhere")).unwrap()).unwrap_err();
         assert!(refused.to_string().contains("be read and not changed"), "{refused}");
+    }
+
+    #[test]
+    fn a_path_that_leads_out_of_the_index_is_refused() {
+        for path in ["../data", "/etc/passwd", "a/../../b", ""] {
+            let mut header = header();
+            header.files.words = vec![FileRecord { path: path.to_owned(), length: 1, checksum: 1 }];
+            let bytes = header.encode(Path::new("CURRENT")).unwrap();
+            assert!(matches!(decode(&bytes), Err(OpenError::Damaged { .. })), "{path:?}");
+        }
     }
 
     #[test]

@@ -85,6 +85,11 @@ impl Layout {
         names.filter_map(|name| name.to_str()?.strip_prefix("words-")?.parse().ok()).collect()
     }
 
+    /// A number for a new directory of words.
+    pub(crate) fn next_epoch(&self) -> u64 {
+        self.words_epochs().into_iter().max().unwrap_or(0).saturating_add(1)
+    }
+
     /// Where repair puts what it takes away: a name that is free.
     pub(crate) fn set_aside(&self) -> PathBuf {
         let names = (1..).map(|number| self.root.join(format!("set-aside-{number}")));
@@ -149,21 +154,28 @@ pub(super) fn replace_file(path: &Path, content: &[u8], durability: Durability) 
     let mut file = File::create(&temporary).map_err(StorageError::io(&temporary, "creating the file"))?;
     file.write_all(content).map_err(StorageError::io(&temporary, "writing"))?;
     crash::point("replace: written")?;
-    if durability == Durability::EveryCommit {
-        file.sync_all().map_err(StorageError::io(&temporary, "making the file durable"))?;
-    }
+    // Always: there are file systems on which a power cut leaves an empty file in place of both.
+    file.sync_all().map_err(StorageError::io(&temporary, "making the file durable"))?;
     drop(file);
     crash::point("replace: before the rename")?;
     fs::rename(&temporary, path).map_err(StorageError::io(path, "renaming the new file over the old"))?;
-    crash::abort_at("replace: after the rename");
     if durability == Durability::System {
         return Ok(());
     }
-    match path.parent().map(sync_directory) {
-        Some(Err(StorageError::Io { source, .. })) => Err(StorageError::NotDurable { path: path.to_path_buf(), source }),
-        Some(other) => other,
-        None => Ok(()),
+    match crash::point("replace: after the rename").and_then(|()| sync_name(path)) {
+        Err(StorageError::Io { source, .. }) => Err(StorageError::NotDurable { path: path.to_path_buf(), source }),
+        other => other,
     }
+}
+
+/// Makes a file's name durable after a rename.
+fn sync_name(path: &Path) -> Result<(), StorageError> {
+    // Windows flushes no directories; a flush of the file takes what was noted before it, its rename included, to the disk.
+    if cfg!(windows) {
+        let file = File::options().write(true).open(path).and_then(|file| file.sync_all());
+        return file.map_err(StorageError::io(path, "making the name durable"));
+    }
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 /// How many flushes are under way at once: a disk makes one of several that wait.
@@ -198,7 +210,7 @@ fn sync_file(path: &Path) -> Result<(), StorageError> {
     file.and_then(|file| file.sync_all()).map_err(StorageError::io(path, "making the file durable"))
 }
 
-/// Makes a directory's entries durable. Windows has no such call and needs none.
+/// Makes a directory's entries durable. Windows has no such call; what is new there is noted when the files are flushed.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), StorageError> {
     #[cfg(unix)]
     File::open(path)

@@ -68,6 +68,8 @@ impl ReaderPin {
             Err(e) => return Err(StorageError::io(&path, "announcing a reader")(e)),
         };
         match file.try_lock_shared() {
+            // A writer may have removed it between the opening and the lock.
+            Ok(()) if is_gone(&file, &path) => Ok(Announced::Again),
             Ok(()) => Ok(Announced::Pinned(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(Announced::Again),
             Err(TryLockError::Error(e)) => Err(StorageError::io(&path, "announcing a reader")(e)),
@@ -86,8 +88,9 @@ impl ReaderPin {
             let path = entry.path();
             let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
             let Some(generation) = generation.filter(|generation| *generation < current) else { continue };
-            let free = File::options().read(true).write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok());
-            if free {
+            // Held until the file is gone, so that nobody locks it in between.
+            let free = File::options().read(true).write(true).open(&path).ok().filter(|file| file.try_lock().is_ok());
+            if free.is_some() {
                 // Windows refuses while somebody is just opening it; the next commit tries again.
                 let _ = fs::remove_file(&path);
             } else {
@@ -96,6 +99,15 @@ impl ReaderPin {
         }
         Some(held)
     }
+}
+
+/// Whether a file that is open has no name any more.
+fn is_gone(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    let gone = file.metadata().is_ok_and(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) == 0);
+    #[cfg(not(unix))]
+    let gone = file.metadata().is_err();
+    gone || !path.exists()
 }
 
 fn pin_path(readers: &Path, generation: u64) -> std::path::PathBuf {

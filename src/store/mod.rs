@@ -23,12 +23,12 @@ mod writer;
 
 pub(crate) use backup::copy_generation;
 pub(crate) use columns::{DocumentRow, PassageRow};
-pub(crate) use files::{FileList, FileRecord, SoundFiles, faults};
+pub(crate) use files::{FileList, FileRecord, SoundFiles, damaged, faults};
 pub(crate) use header::{Header, Tag, VectorSource, WordsState};
 pub(crate) use layout::Layout;
 pub(crate) use logits::{LogitCache, LogitKey, LogitKeys};
-pub(crate) use reader::{Content, DocumentIndex, Generation, PassageIndex, Stated, StoredPassage};
-pub(crate) use rescue::Rescue;
+pub(crate) use reader::{Content, DocumentIndex, Generation, Held, PassageIndex, Stated, StoredPassage};
+pub(crate) use rescue::{Rescue, Rescued};
 pub(crate) use writer::{StoreWriter, WriterSettings};
 
 pub use settings::{Durability, Housekeeping};

@@ -110,30 +110,26 @@ pub(crate) struct Generation {
 impl Generation {
     /// The newest committed one.
     pub(crate) fn open(root: &Path, sound: SoundFiles) -> Result<Self, Error> {
-        Self::open_where(root, sound, None, true)
+        Self::of(Held::take(&Layout::new(root)?, None)?, sound, true)
     }
 
     /// The newest committed one, for its writer, who makes the words again if they are not there.
     pub(super) fn open_for_writer(root: &Path, sound: SoundFiles) -> Result<Self, Error> {
-        Self::open_where(root, sound, None, false)
+        Self::of(Held::take(&Layout::new(root)?, None)?, sound, false)
     }
 
     /// An earlier one that is kept, or the newest by its number.
     pub(crate) fn open_at(root: &Path, sound: SoundFiles, generation: u64) -> Result<Self, Error> {
-        Self::open_where(root, sound, Some(generation), true)
+        Self::of(Held::take(&Layout::new(root)?, Some(generation))?, sound, true)
     }
 
-    fn open_where(root: &Path, sound: SoundFiles, generation: Option<u64>, with_words: bool) -> Result<Self, Error> {
-        let layout = Layout::new(root)?;
-        let (header, pin) = pinned_header(&layout, generation)?;
-        let parts = [
-            (layout.documents(), &header.files.documents),
-            (layout.passages(), &header.files.passages),
-            (layout.words(header.words.epoch), &header.files.words),
-        ];
-        let parts = &parts[..parts.len() - usize::from(!with_words)];
+    /// One that is held already; `with_words`: whether its words have to be there.
+    pub(crate) fn of(held: Held, sound: SoundFiles, with_words: bool) -> Result<Self, Error> {
+        let Held { layout, header, pin } = held;
         // What is missing or cut is noticed here; what is inside a file when it is first read.
-        if let Some(fault) = parts.iter().find_map(|(root, files)| files.iter().find_map(|file| file.fault_of_length(root))) {
+        let parts = header.parts(&layout).into_iter().take(if with_words { 3 } else { 2 });
+        let fault = parts.into_iter().find_map(|(root, files)| files.iter().find_map(|file| file.fault_of_length(&root)));
+        if let Some(fault) = fault {
             return Err(StorageError::from(fault).into());
         }
         let manifest = |files: &[FileRecord], version| files.iter().find(|file| file.path == manifest_name(version)).cloned();
@@ -343,30 +339,39 @@ impl Generation {
     }
 }
 
-/// The header of a generation, the newest unless another is named, with that generation announced to writers.
-fn pinned_header(layout: &Layout, wanted: Option<u64>) -> Result<(Header, Option<ReaderPin>), Error> {
-    loop {
-        let current = Header::read(layout)?;
-        let header = match wanted {
-            Some(generation) if generation != current.generation => {
-                if !current.kept.contains(&generation) {
-                    return Err(OpenError::no_such_generation(layout, &current, generation).into());
+/// The header of a generation that writers leave alone for as long as this lives.
+pub(crate) struct Held {
+    pub(crate) layout: Layout,
+    pub(crate) header: Header,
+    pin: Option<ReaderPin>,
+}
+
+impl Held {
+    /// Announces a generation to writers, the newest unless another is named.
+    pub(crate) fn take(layout: &Layout, wanted: Option<u64>) -> Result<Self, Error> {
+        loop {
+            let current = Header::read(layout)?;
+            let header = match wanted {
+                Some(generation) if generation != current.generation => {
+                    if !current.kept.contains(&generation) {
+                        return Err(OpenError::no_such_generation(layout, &current, generation).into());
+                    }
+                    Header::read_file(layout, &layout.kept(generation))?
                 }
-                Header::read_file(layout, &layout.kept(generation))?
+                _ => current,
+            };
+            let pin = match ReaderPin::take(layout, header.generation)? {
+                Announced::Pinned(pin) => Some(pin),
+                Announced::ReadOnly => None,
+                Announced::Again => {
+                    std::thread::yield_now();
+                    continue;
+                }
+            };
+            let current = Header::read(layout)?;
+            if current.generation == header.generation || wanted.is_some() && current.kept.contains(&header.generation) {
+                return Ok(Self { layout: layout.clone(), header, pin });
             }
-            _ => current,
-        };
-        let pin = match ReaderPin::take(layout, header.generation)? {
-            Announced::Pinned(pin) => Some(pin),
-            Announced::ReadOnly => None,
-            Announced::Again => {
-                std::thread::yield_now();
-                continue;
-            }
-        };
-        let current = Header::read(layout)?;
-        if current.generation == header.generation || wanted.is_some() && current.kept.contains(&header.generation) {
-            return Ok((header, pin));
         }
     }
 }

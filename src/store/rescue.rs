@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::files::{FileRecord, faults};
+use super::files::{FileRecord, damaged, slashed};
+use super::layout::replace_file;
 use super::lock::WriterLock;
-use super::writer::WriterSettings;
+use super::writer::{WriterSettings, fall_back};
 use super::{Durability, Header, Layout, StoreWriter, copies};
 use crate::error::{Error, OpenError, StorageError};
 
@@ -17,7 +18,15 @@ pub(crate) struct Rescue {
     lock: WriterLock,
     aside: PathBuf,
     /// What was done, in words.
+    done: Vec<String>,
+}
+
+/// What a repair goes on with.
+pub(crate) struct Rescued {
+    pub(crate) store: StoreWriter,
     pub(crate) done: Vec<String>,
+    /// The folder that things were set aside in, if any were.
+    pub(crate) aside: Option<PathBuf>,
 }
 
 impl Rescue {
@@ -27,32 +36,24 @@ impl Rescue {
     /// [`OpenError::Locked`] while somebody writes; [`OpenError`] where there is nothing to go by.
     pub(crate) fn begin(root: &Path) -> Result<Self, Error> {
         let layout = Layout::new(root)?;
-        let looks_like_one = layout.documents().is_dir() && layout.passages().is_dir();
-        let found = Header::read_stored(&layout);
-        match &found {
-            Ok(stored) => stored.check_writable(&layout)?,
-            Err(Error::Open(OpenError::Damaged { .. } | OpenError::NotAnIndex { .. } | OpenError::NotFound { .. }))
-                if looks_like_one => {}
-            Err(_) => {
-                return Err(found.map(|_| ()).err().unwrap_or_else(|| OpenError::NotFound { path: root.to_path_buf() }.into()));
-            }
-        }
+        // Before the lock, so that a directory without an index gets no lock file.
+        read(&layout)?;
         let lock = WriterLock::take(&layout)?;
-        let mut rescue = match found {
-            Ok(stored) => Self { aside: layout.set_aside(), header: stored.header, layout, lock, done: Vec::new() },
-            Err(error) => {
-                let Some((path, header)) = newest_copy(&layout) else { return Err(error) };
-                let mut rescue = Self { aside: layout.set_aside(), header, layout, lock, done: Vec::new() };
-                let current = rescue.layout.current();
-                rescue.set_aside(&current)?;
-                rescue.header.publish(&rescue.layout, Durability::EveryCommit)?;
-                let name = path.strip_prefix(rescue.layout.root()).unwrap_or(&path).display().to_string();
-                rescue
-                    .done
-                    .push(format!("CURRENT was not readable; generation {} is taken from {name}", rescue.header.generation));
-                rescue
+        // And again under it: a writer may have published meanwhile.
+        let mut done = Vec::new();
+        let aside = layout.set_aside();
+        let header = match read(&layout)? {
+            Some(_) => {
+                if fall_back(&layout)? {
+                    done.push(
+                        "rows of the newest generation were lost before they were flushed; the one before is back".to_owned(),
+                    );
+                }
+                Header::read(&layout)?
             }
+            None => from_copies(&layout, &aside, &mut done)?,
         };
+        let mut rescue = Self { layout, header, lock, aside, done };
         rescue.restore_small_files()?;
         rescue.let_go_of_damaged_generations()?;
         Ok(rescue)
@@ -66,66 +67,58 @@ impl Rescue {
         &self.layout
     }
 
-    /// Where things were put, if any were.
-    pub(crate) fn aside(&self) -> Option<PathBuf> {
-        self.aside.is_dir().then(|| self.aside.clone())
+    /// Moves the damaged files of the words out of the way; tells whether there were any.
+    pub(crate) fn set_words_aside(&self) -> Result<bool, StorageError> {
+        let found = damaged(&self.layout.words(self.header.words.epoch), &self.header.files.words)?;
+        found.iter().try_for_each(|fault| set_aside(&self.layout, &self.aside, &fault.path))?;
+        Ok(!found.is_empty())
     }
 
-    /// The files of the words that are not what they were.
-    pub(crate) fn damaged_words(&self) -> Vec<PathBuf> {
-        damaged(&self.layout.words(self.header.words.epoch), &self.header.files.words).into_iter().map(|(path, _)| path).collect()
-    }
-
-    /// A writer over what can be read: fragments with damaged files are left out, and those files set aside. What was left out is in
-    /// `done`.
-    pub(crate) fn into_writer(mut self) -> Result<(StoreWriter, Vec<String>, Option<PathBuf>), Error> {
-        let mut lost = Vec::new();
-        for (name, root, files) in [
-            ("documents", self.layout.documents(), &self.header.files.documents),
-            ("passages", self.layout.passages(), &self.header.files.passages),
-        ] {
-            let found = damaged(&root, files);
-            if let Some((path, _)) = found.iter().find(|(_, relative)| relative.starts_with("_versions")) {
+    /// A writer over what can be read: fragments with damaged files are left out, and their files set aside.
+    pub(crate) fn into_writer(mut self) -> Result<Rescued, Error> {
+        let documents = damaged_paths(&self.layout.documents(), &self.header.files.documents)?;
+        let passages = damaged_paths(&self.layout.passages(), &self.header.files.passages)?;
+        for (table, found) in [(self.layout.documents(), &documents), (self.layout.passages(), &passages)] {
+            if let Some(manifest) = found.iter().find(|file| file.starts_with("_versions")) {
                 return Err(StorageError::Damaged {
-                    path: path.clone(),
-                    expected: format!("the list of what the table of {name} consists of"),
+                    path: table.join(manifest),
+                    expected: "the list of what this table consists of".to_owned(),
                     found: "another content, and no copy of it".to_owned(),
                 }
                 .into());
             }
-            lost.push((name, found));
+            let name = table.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.done.extend(found.iter().map(|file| format!("{name}/{file} is damaged; its rows were set aside with it")));
         }
-        for (path, _) in lost.iter().flat_map(|(_, found)| found) {
-            set_aside(&self.layout, &self.aside, path)?;
-        }
-        for (name, found) in &lost {
-            self.done.extend(found.iter().map(|(_, file)| format!("{name}: {file} is damaged and was set aside with its rows")));
-        }
-        let aside = self.aside();
-        let relative = |at: usize| -> HashSet<String> {
-            lost.get(at).into_iter().flat_map(|(_, found)| found).map(|(_, relative)| relative.clone()).collect()
-        };
+        let (layout, aside) = (self.layout.clone(), self.aside.clone());
         let mut store = StoreWriter::with_lock(self.layout, self.header, self.lock, &WriterSettings::default())?;
-        store.drop_damaged(&relative(0), &relative(1))?;
-        Ok((store, self.done, aside))
-    }
-
-    /// Moves a file to where it is out of the way.
-    pub(crate) fn set_aside(&self, path: &Path) -> Result<(), StorageError> {
-        set_aside(&self.layout, &self.aside, path)
+        for file in store.files_beside(&documents, &passages) {
+            let relative = file.strip_prefix(layout.root()).ok().and_then(slashed).unwrap_or_default();
+            let is_damaged = |found: &HashSet<String>| found.iter().any(|damaged| relative.ends_with(damaged.as_str()));
+            if is_damaged(&documents) || is_damaged(&passages) {
+                set_aside(&layout, &aside, &file)?;
+            } else {
+                // Another generation may share it.
+                copy_aside(&layout, &aside, &file)?;
+            }
+        }
+        store.drop_damaged(&documents, &passages)?;
+        Ok(Rescued { store, done: self.done, aside: aside.is_dir().then_some(aside) })
     }
 
     /// Kept generations that cannot be opened any more are not kept any more.
     fn let_go_of_damaged_generations(&mut self) -> Result<(), StorageError> {
         for generation in self.header.kept.clone() {
             let file = self.layout.kept(generation);
-            let sound = Header::read_file(&self.layout, &file).is_ok_and(|kept| {
-                damaged(&self.layout.documents(), &kept.files.documents).is_empty()
-                    && damaged(&self.layout.passages(), &kept.files.passages).is_empty()
-                    && damaged(&self.layout.words(kept.words.epoch), &kept.files.words).is_empty()
-            });
+            let mut sound = false;
+            if let Ok(kept) = Header::read_file(&self.layout, &file) {
+                sound = true;
+                for (root, files) in kept.parts(&self.layout) {
+                    sound &= damaged(&root, files)?.is_empty();
+                }
+            }
             if !sound {
-                self.set_aside(&file)?;
+                set_aside(&self.layout, &self.aside, &file)?;
                 self.header.kept.retain(|other| *other != generation);
                 self.header.tags.retain(|tag| tag.generation != generation);
                 self.done.push(format!("generation {generation} was damaged and is not kept any more"));
@@ -137,19 +130,20 @@ impl Rescue {
     /// Puts small files of the tables back that are damaged and of which there is a sound copy.
     fn restore_small_files(&mut self) -> Result<(), StorageError> {
         let copies = copies::read(&self.layout);
-        for (part, root, files) in [
-            ("documents.lance", self.layout.documents(), self.header.files.documents.clone()),
-            ("passages.lance", self.layout.passages(), self.header.files.passages.clone()),
-        ] {
-            for (path, relative) in damaged(&root, &files) {
+        let parts = [
+            ("documents.lance", self.layout.documents(), &self.header.files.documents),
+            ("passages.lance", self.layout.passages(), &self.header.files.passages),
+        ];
+        for (part, root, files) in parts {
+            for relative in damaged_paths(&root, files)? {
                 let name = format!("{part}/{relative}");
                 let Some(record) = files.iter().find(|file| file.path == relative) else { continue };
                 let sound = |bytes: &&Vec<u8>| bytes.len() as u64 == record.length && crc32c::crc32c(bytes) == record.checksum;
-                let Some(copy) = copies.iter().find(|(copied, _)| *copied == name).map(|(_, bytes)| bytes).filter(sound) else {
-                    continue;
-                };
-                self.set_aside(&path)?;
-                fs::write(&path, copy).map_err(StorageError::io(&path, "writing"))?;
+                let copy = copies.iter().find(|(copied, _)| *copied == name).map(|(_, bytes)| bytes).filter(sound);
+                let Some(copy) = copy else { continue };
+                let path = root.join(&relative);
+                set_aside(&self.layout, &self.aside, &path)?;
+                replace_file(&path, copy, Durability::EveryCommit)?;
                 self.done.push(format!("{name} was damaged and is back from its copy"));
             }
         }
@@ -157,27 +151,101 @@ impl Rescue {
     }
 }
 
-/// The newest header among the copies, with its file.
-fn newest_copy(layout: &Layout) -> Option<(PathBuf, Header)> {
+/// `CURRENT`, or nothing where that is damaged or gone and the tables are there.
+fn read(layout: &Layout) -> Result<Option<Header>, Error> {
+    let there = layout.documents().is_dir() && layout.passages().is_dir();
+    match Header::read_stored(layout) {
+        Ok(stored) => {
+            stored.check_writable(layout)?;
+            Ok(Some(stored.header))
+        }
+        Err(Error::Open(OpenError::Damaged { .. } | OpenError::NotAnIndex { .. } | OpenError::NotFound { .. })) if there => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The newest header that can still be read, made `CURRENT` again.
+fn from_copies(layout: &Layout, aside: &Path, done: &mut Vec<String>) -> Result<Header, Error> {
+    let current = layout.copy_of_current();
     let kept = fs::read_dir(layout.kept_directory()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = [layout.copy_of_current()].into_iter().chain(kept);
-    let headers = files.filter_map(|path| Header::read_file(layout, &path).ok().map(|header| (path, header)));
-    headers.max_by_key(|(_, header)| header.generation)
+    let all = [current.clone()].into_iter().chain(kept);
+    let readable = all.filter_map(|path| Header::read_file(layout, &path).ok().map(|header| (path, header)));
+    let Some((path, mut header)) = readable.max_by_key(|(_, header)| header.generation) else {
+        Header::read(layout)?;
+        return Err(OpenError::NotFound { path: layout.root().to_path_buf() }.into());
+    };
+    set_aside(layout, aside, &layout.current())?;
+    if path != current {
+        // What is newer than this header would be taken for uncommitted, and removed.
+        set_unlisted_aside(layout, aside, &header)?;
+        header.generation = newest_number(layout).max(header.generation) + 1;
+    }
+    header.publish(layout, Durability::EveryCommit)?;
+    let name = path.strip_prefix(layout.root()).unwrap_or(&path).display().to_string();
+    done.push(format!("CURRENT was not readable; what it held is taken from {name}"));
+    Ok(header)
 }
 
-/// The damaged ones of a part's files, with their paths from its directory.
-fn damaged(root: &Path, files: &[FileRecord]) -> Vec<(PathBuf, String)> {
-    let all: Vec<&FileRecord> = files.iter().collect();
-    let relative = |path: &Path| path.strip_prefix(root).ok().and_then(super::files::slashed);
-    faults(root, &all).into_iter().filter_map(|fault| relative(&fault.path).map(|relative| (fault.path, relative))).collect()
+/// Moves the tables' files that neither a header nor the generations that it keeps name.
+fn set_unlisted_aside(layout: &Layout, aside: &Path, header: &Header) -> Result<(), StorageError> {
+    let kept = header.kept.iter().filter_map(|generation| Header::read_file(layout, &layout.kept(*generation)).ok());
+    let headers: Vec<Header> = kept.chain([header.clone()]).collect();
+    let listed: HashSet<PathBuf> = headers
+        .iter()
+        .flat_map(|header| {
+            header.parts(layout).map(|(root, files)| files.iter().map(|file| root.join(&file.path)).collect::<Vec<_>>())
+        })
+        .flatten()
+        .collect();
+    for table in [layout.documents(), layout.passages()] {
+        for directory in ["_versions", "_deletions", "data"] {
+            for entry in fs::read_dir(table.join(directory)).into_iter().flatten().flatten() {
+                if !listed.contains(&entry.path()) {
+                    set_aside(layout, aside, &entry.path())?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
+/// The largest number among the files of kept generations and of readers.
+fn newest_number(layout: &Layout) -> u64 {
+    let directories = [layout.kept_directory(), layout.readers()];
+    let entries = directories.into_iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+    entries.filter_map(|entry| entry.path().file_stem()?.to_str()?.parse().ok()).max().unwrap_or(0)
+}
+
+/// The damaged ones of a part's files, as their records name them.
+fn damaged_paths(root: &Path, files: &[FileRecord]) -> Result<HashSet<String>, StorageError> {
+    let relative = |path: &Path| path.strip_prefix(root).ok().and_then(slashed);
+    Ok(damaged(root, files)?.iter().filter_map(|fault| relative(&fault.path)).collect())
+}
+
+/// Moves a file to where it is out of the way.
 fn set_aside(layout: &Layout, aside: &Path, path: &Path) -> Result<(), StorageError> {
     if !path.exists() {
         return Ok(());
     }
+    let target = place_aside(layout, aside, path)?;
+    fs::rename(path, &target).map_err(StorageError::io(path, "setting the file aside"))
+}
+
+/// Leaves a second name, or a copy, of a file there.
+fn copy_aside(layout: &Layout, aside: &Path, path: &Path) -> Result<(), StorageError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let target = place_aside(layout, aside, path)?;
+    let linked = fs::hard_link(path, &target).or_else(|_| fs::copy(path, &target).map(|_| ()));
+    linked.map_err(StorageError::io(path, "setting the file aside"))
+}
+
+fn place_aside(layout: &Layout, aside: &Path, path: &Path) -> Result<PathBuf, StorageError> {
     let target = aside.join(path.strip_prefix(layout.root()).unwrap_or(path));
     let parent = target.parent().unwrap_or(aside);
     fs::create_dir_all(parent).map_err(StorageError::io(parent, "creating the directory"))?;
-    fs::rename(path, &target).map_err(StorageError::io(path, "setting the file aside"))
+    Ok(target)
 }

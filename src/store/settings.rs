@@ -6,9 +6,9 @@ pub enum Durability {
     /// By each commit, before it returns: it survives a power cut.
     #[default]
     EveryCommit,
-    /// When the system likes, and by one commit every five seconds. A commit survives the end of the process at once; a power cut may
-    /// take the commits since the last flush, whole ones, and never what was flushed. For programs that write often and could
-    /// write their last seconds again.
+    /// When the system likes, by one commit every five seconds, and when the writer is dropped. A commit survives the end of the
+    /// process at once; a power cut may take the commits since the last flush, whole ones, and never what was flushed. For programs
+    /// that write often and could write their last seconds again.
     System,
 }
 
@@ -18,7 +18,7 @@ pub enum Durability {
 ///
 /// ```
 /// use fossick::{Housekeeping, Options};
-/// let options = Options::new().housekeeping(Housekeeping { history: 10, ..Housekeeping::default() });
+/// let options = Options::new().housekeeping(Housekeeping { history: Some(10), ..Housekeeping::default() });
 /// # drop(options);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,12 +29,13 @@ pub struct Housekeeping {
     pub fragments: u32,
     /// A fragment is rewritten when more than this share of its rows is deleted, from 0 to 1; 0.25.
     pub dead_share: f32,
-    /// So many earlier generations are kept besides the tagged ones, to be opened or restored; 0.
-    pub history: u32,
+    /// So many earlier generations are kept besides the tagged ones, to be opened or restored; generations that compacting made do not
+    /// count. None: no more are kept, and those that another writer wanted to keep stay; 0 lets go of those too.
+    pub history: Option<u32>,
 }
 
 impl Default for Housekeeping {
     fn default() -> Self {
-        Self { automatic: true, fragments: 16, dead_share: 0.25, history: 0 }
+        Self { automatic: true, fragments: 16, dead_share: 0.25, history: None }
     }
 }

@@ -12,6 +12,7 @@ use lance::dataset::optimize::{CompactionOptions, CompactionPlan, IgnoreRemap, T
 use lance::dataset::transaction::Operation;
 use lance::dataset::{Dataset, NewColumnTransform, ProjectionRequest, WriteMode, WriteParams};
 use lance::session::Session;
+use lance_table::format::Fragment;
 use lance_table::io::deletion::relative_deletion_file_path;
 
 use super::compaction::{CompactionLimits, Extent, dead_rows, physical_rows};
@@ -148,10 +149,7 @@ impl Table {
     /// which nothing reads once its version is there.
     pub(super) fn files(&self) -> Vec<String> {
         let mut files = vec![manifest_name(self.version())];
-        for fragment in self.dataset.fragments().iter() {
-            files.extend(fragment.files.iter().map(|file| format!("data/{}", file.path)));
-            files.extend(fragment.deletion_file.iter().map(|file| relative_deletion_file_path(fragment.id, file)));
-        }
+        files.extend(self.dataset.fragments().iter().flat_map(fragment_files));
         files
     }
 
@@ -161,6 +159,19 @@ impl Table {
         let dead = fragments.iter().map(dead_rows).sum();
         let all: u64 = fragments.iter().map(physical_rows).sum();
         Extent { fragments: fragments.len() as u64, rows: all.saturating_sub(dead), dead_rows: dead }
+    }
+
+    /// The files that [`Table::compact`] would read.
+    pub(super) fn files_to_compact(&self, limits: &CompactionLimits) -> HashSet<String> {
+        let fragments: HashSet<u64> =
+            limits.tasks(self.dataset.fragments()).iter().flatten().map(|fragment| fragment.id).collect();
+        self.files_of(&fragments).into_iter().collect()
+    }
+
+    /// The data files of some fragments and their lists of deleted rows.
+    pub(super) fn files_of(&self, fragments: &HashSet<u64>) -> Vec<String> {
+        let wanted = self.dataset.fragments().iter().filter(|fragment| fragments.contains(&fragment.id));
+        wanted.flat_map(fragment_files).collect()
     }
 
     /// Whether [`Table::compact`] would do anything.
@@ -233,10 +244,7 @@ impl Table {
     /// The fragments to which any of these files belongs.
     pub(super) fn fragments_of(&self, files: &HashSet<String>) -> HashSet<u64> {
         let fragments = self.dataset.fragments().iter();
-        let touched = fragments.filter(|fragment| {
-            let deletions = fragment.deletion_file.iter().map(|file| relative_deletion_file_path(fragment.id, file));
-            fragment.files.iter().map(|file| format!("data/{}", file.path)).chain(deletions).any(|file| files.contains(&file))
-        });
+        let touched = fragments.filter(|fragment| fragment_files(fragment).iter().any(|file| files.contains(file)));
         touched.map(|fragment| fragment.id).collect()
     }
 
@@ -248,10 +256,11 @@ impl Table {
             for entry in entries {
                 let Some(name) = entry.file_name().to_str().map(|name| format!("{directory}/{name}")) else { continue };
                 // The hint tells the newest version and is no part of any.
-                if !needed.contains(&name) && !name.ends_with(HINT) {
-                    if let Err(error) = std::fs::remove_file(entry.path()) {
-                        tracing::debug!(%error, file = %entry.path().display(), "left for the next clean-up");
-                    }
+                if !needed.contains(&name)
+                    && !name.ends_with(HINT)
+                    && let Err(error) = std::fs::remove_file(entry.path())
+                {
+                    tracing::debug!(%error, file = %entry.path().display(), "left for the next clean-up");
                 }
             }
         }
@@ -279,6 +288,13 @@ impl Table {
 
 fn params() -> WriteParams {
     WriteParams { skip_auto_cleanup: true, auto_cleanup: None, enable_v2_manifest_paths: true, ..WriteParams::default() }
+}
+
+/// The files of a fragment: paths from the table's directory.
+fn fragment_files(fragment: &Fragment) -> Vec<String> {
+    let data = fragment.files.iter().map(|file| format!("data/{}", file.path));
+    let deletions = fragment.deletion_file.iter().map(|file| relative_deletion_file_path(fragment.id, file));
+    data.chain(deletions).collect()
 }
 
 /// Where the manifest of a version is.

@@ -11,7 +11,7 @@ use super::columns::{
     DocumentRow, NUMBER, PassageRow, documents_batch, documents_schema, new_columns, passages_batch, passages_schema,
 };
 use super::compaction::CompactionLimits;
-use super::files::{FileList, FileRecord, SoundFiles, faults};
+use super::files::{FileList, FileRecord, SoundFiles, damaged};
 use super::layout::{flush, sync_directory};
 use super::lock::{ReaderPin, WriterLock};
 use super::logits::forget_documents;
@@ -51,6 +51,8 @@ pub(crate) struct StoreWriter {
     added_documents: u64,
     added_passages: u64,
     dead_passages: u64,
+    /// Set when the tables may hold what nobody wants and could not be taken back; nothing is written any more.
+    broken: bool,
     // Last, so that it is let go when everything else is closed.
     _lock: WriterLock,
 }
@@ -108,7 +110,9 @@ impl StoreWriter {
         }
         header.published = now();
         header.durable = true;
-        header.publish(layout, Durability::EveryCommit)
+        header.publish(layout, Durability::EveryCommit)?;
+        copies::write(layout, &header.files);
+        Ok(())
     }
 
     /// Takes the lock and brings the tables back to what is committed. Also gives what is there, by key.
@@ -159,13 +163,14 @@ impl StoreWriter {
             added_documents: 0,
             added_passages: 0,
             dead_passages: 0,
+            broken: false,
             _lock: lock,
         };
+        let files: Vec<PathBuf> = writer.all_files().collect();
         if writer.header.durable {
-            writer.directories.extend(writer.documents.directories());
-            writer.directories.extend(writer.passages.directories());
+            writer.directories = files.iter().filter_map(|file| file.parent()).map(Path::to_path_buf).collect();
         } else {
-            writer.unflushed = writer.all_files().collect();
+            writer.unflushed = files.into_iter().collect();
         }
         Ok(writer)
     }
@@ -192,6 +197,15 @@ impl StoreWriter {
         Ok(())
     }
 
+    /// The files of the fragments to which any of these files belongs, by their full paths. For repair.
+    pub(super) fn files_beside(&self, documents: &HashSet<String>, passages: &HashSet<String>) -> Vec<PathBuf> {
+        let of = |table: &Table, files| -> Vec<PathBuf> {
+            let lost = table.fragments_of(files);
+            table.files_of(&lost).into_iter().map(|file| table.path().join(file)).collect()
+        };
+        [of(&self.documents, documents), of(&self.passages, passages)].concat()
+    }
+
     /// Deletes documents and passages by their numbers, whether or not both tables have them. For repair.
     pub(crate) fn remove(&mut self, gone: &[u64]) -> Result<(), StorageError> {
         self.documents.delete(NUMBER, gone)?;
@@ -203,7 +217,7 @@ impl StoreWriter {
         self.flushes = true;
         let (documents, passages) = (self.documents.count()?, self.passages.count()?);
         let changed = Header { documents, passages, words, ..self.header.clone() };
-        self.publish_changed(changed, word_files)
+        self.publish_changed(changed, word_files, Keep::No)
     }
 
     /// Whether anything was written or deleted since the last commit.
@@ -226,6 +240,7 @@ impl StoreWriter {
 
     /// Writes documents with their passages; nobody sees them before the commit.
     pub(crate) fn append(&mut self, documents: &[DocumentRow], passages: &[PassageRow]) -> Result<(), StorageError> {
+        self.check_usable()?;
         if !documents.is_empty() {
             let batch = documents_batch(&self.header.schema, documents).map_err(invalid(&self.documents))?;
             self.documents.append(batch)?;
@@ -248,6 +263,7 @@ impl StoreWriter {
 
     /// Step 1 of a commit: deletes what is to be deleted.
     pub(crate) fn prepare(&mut self) -> Result<(), StorageError> {
+        self.check_usable()?;
         if !self.dead.is_empty() {
             self.documents.delete(NUMBER, &self.dead)?;
             crash::point("commit: documents are deleted")?;
@@ -270,7 +286,7 @@ impl StoreWriter {
             words,
             ..self.header.clone()
         };
-        self.publish_changed(changed, word_files)?;
+        self.publish_changed(changed, word_files, Keep::AsSet)?;
         self.gone.extend(self.dead.drain(..));
         (self.added_documents, self.added_passages, self.dead_passages) = (0, 0, 0);
         Ok(&self.header)
@@ -288,9 +304,7 @@ impl StoreWriter {
         let limits = if all { CompactionLimits::everything() } else { CompactionLimits::automatic(&self.housekeeping) };
         let changed = words != self.header.words;
         let result = self.try_compact(&limits, changed, words, word_files);
-        if result.is_err() {
-            self.go_back()?;
-        }
+        self.go_back_unless_done(&result)?;
         result
     }
 
@@ -301,13 +315,17 @@ impl StoreWriter {
         words: WordsState,
         word_files: &[String],
     ) -> Result<bool, Error> {
+        self.check_usable()?;
         // What is damaged must not be copied into a file that looks sound.
-        self.sound.check(self.documents.path(), &self.header.files.documents)?;
+        for (table, files) in [(&self.documents, &self.header.files.documents), (&self.passages, &self.header.files.passages)] {
+            let read = table.files_to_compact(limits);
+            let read: Vec<FileRecord> = files.iter().filter(|file| read.contains(&file.path)).cloned().collect();
+            if let Some(fault) = damaged(table.path(), &read)?.into_iter().next() {
+                return Err(StorageError::from(fault).into());
+            }
+        }
         let documents = self.documents.compact(limits)?;
         crash::point("compact: the documents")?;
-        if self.passages.could_gain(limits) {
-            self.sound.check(self.passages.path(), &self.header.files.passages)?;
-        }
         let passages = self.passages.compact(limits)?;
         crash::point("compact: the passages")?;
         if !(documents || passages || words_changed) {
@@ -315,19 +333,33 @@ impl StoreWriter {
         }
         self.flushes = self.durability == Durability::EveryCommit;
         let changed = Header { words, ..self.header.clone() };
-        self.publish_changed(changed, word_files)?;
+        // The content is the same: it takes no place in the history.
+        self.publish_changed(changed, word_files, Keep::No)?;
         Ok(true)
     }
 
     /// Adds fields without values to the schema, and publishes that. Between commits only.
     pub(crate) fn extend_schema(&mut self, schema: &Schema) -> Result<(), Error> {
         let added = new_columns(&self.header.schema, schema);
+        // Another process may have done it since the caller looked.
+        if added.fields().is_empty() {
+            return Ok(());
+        }
         self.documents.add_columns(added)?;
         self.flushes = true;
         let words: Vec<String> = self.header.files.words.iter().map(|file| file.path.clone()).collect();
         let changed = Header { schema: self.header.schema.extended(schema), ..self.header.clone() };
-        self.publish_changed(changed, &words)?;
-        Ok(())
+        self.publish_changed(changed, &words, Keep::AsSet)
+    }
+
+    /// Publishes the newest generation once more, flushed, where it was not; for the end of a writer. Only with nothing uncommitted.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        if self.header.durable || self.is_changed() || self.broken {
+            return Ok(());
+        }
+        self.flushes = true;
+        let words: Vec<String> = self.header.files.words.iter().map(|file| file.path.clone()).collect();
+        self.publish_changed(self.header.clone(), &words, Keep::No)
     }
 
     /// Gives a name to the newest generation, so that it is kept; takes it away from the one that had it. Between commits only.
@@ -350,25 +382,28 @@ impl StoreWriter {
 
     /// The content does not change, so neither does the generation.
     fn retag(&mut self, tags: Vec<Tag>) -> Result<(), Error> {
-        let kept = self.still_kept(&self.header.kept, &tags, self.header.generation);
+        self.check_usable()?;
+        let kept = self.still_kept(&tags, None);
         let header = Header { tags, kept, ..self.header.clone() };
-        header.publish(&self.layout, Durability::EveryCommit)?;
-        self.header = header;
-        Ok(())
+        let published = header.publish(&self.layout, Durability::EveryCommit);
+        // With `NotDurable` it is in place.
+        if matches!(published, Ok(()) | Err(Error::Storage(StorageError::NotDurable { .. }))) {
+            self.header = header;
+        }
+        published
     }
 
     /// Makes the content of a kept generation that of a new one. The words are copied by the caller, to the epoch in `words`.
     /// Between commits only.
     pub(crate) fn restore(&mut self, earlier: &Header, words: WordsState, word_files: &[String]) -> Result<&Header, Error> {
         let result = self.try_restore(earlier, words, word_files);
-        if result.is_err() {
-            self.go_back()?;
-        }
+        self.go_back_unless_done(&result)?;
         result?;
         Ok(&self.header)
     }
 
     fn try_restore(&mut self, earlier: &Header, words: WordsState, word_files: &[String]) -> Result<(), Error> {
+        self.check_usable()?;
         self.sound.check(self.documents.path(), &earlier.files.documents)?;
         self.sound.check(self.passages.path(), &earlier.files.passages)?;
         self.documents.restore(earlier.documents_version)?;
@@ -383,7 +418,8 @@ impl StoreWriter {
             schema: earlier.schema.clone(),
             ..self.header.clone()
         };
-        Ok(self.publish_changed(changed, word_files)?)
+        // Whoever goes back may want to come back.
+        self.publish_changed(changed, word_files, Keep::Yes)
     }
 
     /// The header of a kept generation, or of the newest.
@@ -397,7 +433,7 @@ impl StoreWriter {
         Header::read_file(&self.layout, &self.layout.kept(generation))
     }
 
-    /// Step 5: removes what only older generations use, unless one is kept or read. Gives the files of the current words'
+    /// Step 6: removes what only older generations use, unless one is kept or read. Gives the files of the current words'
     /// directory that are needed, or nothing where that cannot be told.
     /// A failure is logged and left for the next commit: the commit has happened.
     pub(crate) fn clean(&mut self) -> Option<HashSet<String>> {
@@ -457,7 +493,7 @@ impl StoreWriter {
     }
 
     /// Publishes a header whose tables are those at hand.
-    fn publish_changed(&mut self, changed: Header, word_files: &[String]) -> Result<(), Error> {
+    fn publish_changed(&mut self, changed: Header, word_files: &[String], keep: Keep) -> Result<(), Error> {
         let files = self.record(changed.words.epoch, word_files)?;
         crash::point("commit: everything is durable")?;
         let flushed = self.flushes && self.unflushed.is_empty();
@@ -468,9 +504,7 @@ impl StoreWriter {
         };
         let durability = if flushed { Durability::EveryCommit } else { Durability::System };
         let generation = self.header.generation + 1;
-        let mut kept = self.header.kept.clone();
-        kept.push(self.header.generation);
-        let kept = self.still_kept(&kept, &self.header.tags, generation);
+        let kept = self.still_kept(&self.header.tags, Some(keep));
         if kept.last() == Some(&self.header.generation) || fallback == Some(self.header.generation) {
             self.header.keep(&self.layout, Durability::EveryCommit)?;
         }
@@ -486,23 +520,58 @@ impl StoreWriter {
             files,
             ..changed
         };
-        header.publish(&self.layout, durability)?;
+        let published = header.publish(&self.layout, durability);
+        if !matches!(published, Ok(()) | Err(Error::Storage(StorageError::NotDurable { .. }))) {
+            return published;
+        }
+        // It is in place, durable or not, and everybody sees it: so does this writer.
         copies::write(&self.layout, &header.files);
-        if flushed {
+        if flushed && published.is_ok() {
             self.last_flush = Instant::now();
         }
         let superseded = std::mem::replace(&mut self.header, header);
         self.superseded.insert(superseded.generation, superseded);
-        Ok(())
+        published
     }
 
-    /// Those of some generations that tags or the history keep, beside a current one.
-    fn still_kept(&self, kept: &[u64], tags: &[Tag], current: u64) -> Vec<u64> {
-        let history = self.housekeeping.history as usize;
-        let older: Vec<u64> = kept.iter().copied().filter(|generation| *generation < current).collect();
-        let recent = older.len().saturating_sub(history);
+    /// The earlier generations that are kept beside the newest one, or, where one is about to take its place, beside that.
+    fn still_kept(&self, tags: &[Tag], superseded: Option<Keep>) -> Vec<u64> {
         let tagged = |generation: &u64| tags.iter().any(|tag| tag.generation == *generation);
-        older.iter().enumerate().filter(|(at, generation)| *at >= recent || tagged(generation)).map(|(_, &kept)| kept).collect()
+        let newest = self.header.generation;
+        let mut untagged: Vec<u64> = self.header.kept.iter().copied().filter(|generation| !tagged(generation)).collect();
+        let adds = match superseded {
+            None | Some(Keep::No) => false,
+            Some(Keep::AsSet) => self.housekeeping.history.is_some(),
+            Some(Keep::Yes) => true,
+        };
+        if adds && !tagged(&newest) {
+            untagged.push(newest);
+        }
+        if let (Some(history), false) = (self.housekeeping.history, matches!(superseded, Some(Keep::Yes))) {
+            untagged.drain(..untagged.len().saturating_sub(history as usize));
+        }
+        let named = self.header.kept.iter().copied().chain(superseded.map(|_| newest)).filter(tagged);
+        let mut kept: Vec<u64> = untagged.into_iter().chain(named).collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    fn check_usable(&self) -> Result<(), StorageError> {
+        if !self.broken {
+            return Ok(());
+        }
+        let fact = "a step failed and could not be taken back; drop the writer and take a new one".to_owned();
+        Err(StorageError::Inconsistent { path: self.layout.root().to_path_buf(), fact })
+    }
+
+    /// After something between commits that failed: the tables as they were.
+    fn go_back_unless_done<T>(&mut self, result: &Result<T, Error>) -> Result<(), StorageError> {
+        if result.is_ok() {
+            return Ok(());
+        }
+        let gone_back = self.go_back();
+        self.broken |= gone_back.is_err();
+        gone_back
     }
 
     /// The files of the tables as they are and of the words, with their checksums; those that the last generation had are not read again.
@@ -529,6 +598,11 @@ impl StoreWriter {
             }
         }
         if self.flushes {
+            // Generations that are kept may need files that this one does not.
+            let others: Vec<PathBuf> =
+                self.unflushed.iter().filter(|path| !to_flush.contains(path) && path.exists()).cloned().collect();
+            directories.extend(others.iter().filter_map(|path| path.parent()).map(Path::to_path_buf));
+            to_flush.extend(others);
             flush(&to_flush, &directories)?;
             self.directories.extend(directories);
         }
@@ -544,12 +618,7 @@ impl StoreWriter {
 
     /// The paths of all files of the current generation.
     fn all_files(&self) -> impl Iterator<Item = PathBuf> {
-        let words = self.layout.words(self.header.words.epoch);
-        let parts = [
-            (self.layout.documents(), &self.header.files.documents),
-            (self.layout.passages(), &self.header.files.passages),
-            (words, &self.header.files.words),
-        ];
+        let parts = self.header.parts(&self.layout);
         parts.into_iter().flat_map(|(root, files)| files.iter().map(move |file| root.join(&file.path)))
     }
 
@@ -590,26 +659,40 @@ impl Needed {
     }
 }
 
-/// Goes back to the last flushed generation where a power cut has taken files of the newest, which was not flushed. Only under the
-/// writer's lock.
-fn fall_back(layout: &Layout) -> Result<(), Error> {
+/// Goes back to the last flushed generation where a power cut has taken rows of the newest, which was not flushed; tells whether it
+/// did. Only under the writer's lock. (Words can be made again, so they are no reason.)
+pub(super) fn fall_back(layout: &Layout) -> Result<bool, Error> {
     let header = Header::read(layout)?;
-    let (false, Some(fallback)) = (header.durable, header.fallback) else { return Ok(()) };
-    let parts = [
-        (layout.documents(), &header.files.documents),
-        (layout.passages(), &header.files.passages),
-        (layout.words(header.words.epoch), &header.files.words),
-    ];
-    let lost = parts.iter().any(|(root, files)| !faults(root, &files.iter().collect::<Vec<_>>()).is_empty());
+    let (false, Some(fallback)) = (header.durable, header.fallback) else { return Ok(false) };
+    let mut lost = false;
+    for (root, files) in header.parts(layout).into_iter().take(2) {
+        lost |= !damaged(&root, files)?.is_empty();
+    }
     if !lost {
-        return Ok(());
+        return Ok(false);
     }
     tracing::warn!(generation = header.generation, fallback, "files were not flushed before a power cut; going back");
     let earlier = Header::read_file(layout, &layout.kept(fallback))?;
-    // A number that no reader has seen with another content.
-    let kept = header.kept.into_iter().filter(|generation| *generation < fallback).collect();
-    let tags = header.tags.into_iter().filter(|tag| tag.generation <= fallback).collect();
-    Header { generation: header.generation + 1, published: now(), kept, tags, ..earlier }.publish(layout, Durability::EveryCommit)
+    let header = Header {
+        // Neither number has been seen with another content.
+        generation: header.generation + 1,
+        next_document: header.next_document,
+        published: now(),
+        kept: header.kept.into_iter().filter(|generation| *generation <= fallback).collect(),
+        tags: header.tags.into_iter().filter(|tag| tag.generation <= fallback).collect(),
+        ..earlier
+    };
+    header.publish(layout, Durability::EveryCommit)?;
+    copies::write(layout, &header.files);
+    Ok(true)
+}
+
+/// Whether the generation that a new one takes the place of is kept; a tag keeps it in any case.
+#[derive(Clone, Copy, Debug)]
+enum Keep {
+    AsSet,
+    Yes,
+    No,
 }
 
 fn remove_file(path: &Path) {

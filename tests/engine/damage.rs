@@ -12,7 +12,7 @@ type Content = BTreeMap<String, String>;
 
 /// Some thirty documents from several commits, with replacements and deletes, so that every kind of file is there.
 fn make(path: &Path) -> Content {
-    let housekeeping = Housekeeping { automatic: false, history: 1, ..Housekeeping::default() };
+    let housekeeping = Housekeeping { automatic: false, history: Some(1), ..Housekeeping::default() };
     let index = Index::open_or_create(path, Options::new().schema(schema()).own_vectors(2).housekeeping(housekeeping)).unwrap();
     let mut writer = index.writer().unwrap();
     for round in 0..4 {
@@ -85,7 +85,7 @@ fn no_flipped_bit_and_no_cut_end_is_answered_with_a_wrong_document() {
         }
         let mut damaged = sound.clone();
         let at = (mixed(case) % sound.len() as u64) as usize;
-        if mixed(case ^ 0xABCD) % 4 == 0 {
+        if mixed(case ^ 0xABCD).is_multiple_of(4) {
             damaged.truncate(at);
         } else {
             damaged[at] ^= 1 << (mixed(case ^ 0x1234) % 8);

@@ -6,7 +6,7 @@ use fossick::{Error, Housekeeping, Index, IngestError, Mode, OpenError, Options,
 
 use crate::common::{keys, note, schema, vectors_index};
 
-fn with_history(history: u32) -> (tempfile::TempDir, Index) {
+fn with_history(history: Option<u32>) -> (tempfile::TempDir, Index) {
     let directory = tempfile::tempdir().unwrap();
     let housekeeping = Housekeeping { history, ..Housekeeping::default() };
     let options = Options::new().schema(schema()).own_vectors(2).housekeeping(housekeeping);
@@ -41,7 +41,7 @@ fn add(index: &Index, key: &str) -> u64 {
 
 #[test]
 fn the_last_generations_of_the_history_can_be_opened_and_no_others() {
-    let (_directory, index) = with_history(2);
+    let (_directory, index) = with_history(Some(2));
     let numbers: Vec<u64> = ["a", "b", "c", "d"].into_iter().map(|key| add(&index, key)).collect();
     let listed: Vec<u64> = index.generations().unwrap().iter().map(|one| one.generation).collect();
     assert_eq!(listed, numbers[1..]);
@@ -54,8 +54,26 @@ fn the_last_generations_of_the_history_can_be_opened_and_no_others() {
 }
 
 #[test]
+fn a_writer_that_wants_no_history_leaves_that_of_others_alone() {
+    let (_directory, index) = with_history(Some(5));
+    let numbers: Vec<u64> = ["a", "b", "c"].into_iter().map(|key| add(&index, key)).collect();
+    let plain = Index::open(index.path(), Options::new()).unwrap();
+    add(&plain, "d");
+    let mut writer = plain.maintenance_writer().unwrap();
+    writer.compact().unwrap();
+    writer.tag("here").unwrap();
+    drop(writer);
+    everywhere(&index.snapshot_at(numbers[0]).unwrap(), &["a"]);
+    everywhere(&index.snapshot_at(numbers[1]).unwrap(), &["a", "b"]);
+    let none = Options::new().housekeeping(Housekeeping { history: Some(0), ..Housekeeping::default() });
+    add(&Index::open(index.path(), none).unwrap(), "e");
+    assert!(index.snapshot_at(numbers[0]).is_err(), "a history of none lets go of all that have no name");
+    assert_eq!(index.generations().unwrap()[0].tags, ["here"]);
+}
+
+#[test]
 fn a_name_keeps_a_generation_until_it_is_taken_away() {
-    let (_directory, index) = with_history(0);
+    let (_directory, index) = with_history(None);
     add(&index, "a");
     let tagged = index.writer().unwrap().tag("before the move").unwrap();
     add(&index, "b");
@@ -76,7 +94,7 @@ fn a_name_keeps_a_generation_until_it_is_taken_away() {
 
 #[test]
 fn going_back_makes_a_new_generation_and_leaves_those_between() {
-    let (_directory, index) = with_history(10);
+    let (_directory, index) = with_history(Some(10));
     let first = add(&index, "a");
     add(&index, "b");
     let third = {

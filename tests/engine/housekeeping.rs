@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fossick::{Durability, Housekeeping, Index, Mode, Options};
 
-use crate::common::{keys, note, schema, vectors_index};
+use crate::common::{copy_directory, keys, note, schema, vectors_index};
 
 fn size(path: &Path) -> u64 {
     let mut sum = 0;
@@ -175,6 +175,18 @@ fn commits_that_nobody_waits_for_are_made_together_and_all_of_them() {
     }
 }
 
+#[test]
+fn a_commit_after_one_that_nobody_waited_for_waits_for_both() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("a", "", "apples").vector([1.0, 0.0])).unwrap();
+    let pending = writer.commit_soon().unwrap();
+    let generation = writer.commit().unwrap();
+    assert_eq!(index.snapshot().unwrap().document_count(), 1);
+    assert_eq!(pending.done(), Some(generation));
+    assert_eq!(pending.wait().unwrap(), generation);
+}
+
 /// A power cut under [`Durability::System`]: files of the newest generation are gone, `CURRENT` is there.
 #[test]
 fn what_was_not_flushed_may_go_and_what_was_flushed_stays() {
@@ -185,26 +197,36 @@ fn what_was_not_flushed_may_go_and_what_was_flushed_stays() {
     writer.add(note("flushed", "", "apples").vector([1.0, 0.0])).unwrap();
     writer.commit().unwrap();
     drop(writer);
-    let before: Vec<_> = fs::read_dir(path.join("passages.lance/data")).unwrap().flatten().map(|entry| entry.path()).collect();
+    let before: Vec<_> =
+        fs::read_dir(path.join("passages.lance/data")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     let index = Index::open(&path, Options::new().durability(Durability::System)).unwrap();
     let mut writer = index.writer().unwrap();
     for key in ["one", "two"] {
         writer.add(note(key, "", "apples").vector([1.0, 0.0])).unwrap();
         writer.commit().unwrap();
     }
+    // What lies on the disk while the writer lives; a writer that is dropped flushes.
+    let images = ["opened", "repaired"].map(|name| directory.path().join(name));
+    images.iter().for_each(|image| copy_directory(&path, image));
     drop(writer);
     assert_eq!(index.snapshot().unwrap().document_count(), 3, "without a power cut nothing is lost");
-    for entry in fs::read_dir(path.join("passages.lance/data")).unwrap().flatten() {
-        if !before.contains(&entry.path()) {
-            fs::write(entry.path(), b"").unwrap();
+    for image in images {
+        for entry in fs::read_dir(image.join("passages.lance/data")).unwrap().flatten() {
+            if !before.contains(&entry.file_name()) {
+                fs::write(entry.path(), b"").unwrap();
+            }
         }
+        let index = Index::open(&image, Options::new()).unwrap();
+        assert!(index.snapshot().is_err());
+        if image.ends_with("repaired") {
+            let repaired = fossick::repair(&image).unwrap();
+            assert!(repaired.done[0].contains("before they were flushed") && repaired.removed.is_empty(), "{repaired:?}");
+        }
+        let mut writer = index.writer().unwrap();
+        assert_eq!(index.snapshot().unwrap().keys().unwrap(), ["flushed"]);
+        writer.add(note("after", "", "apples").vector([1.0, 0.0])).unwrap();
+        writer.commit().unwrap();
+        assert_eq!(index.snapshot().unwrap().keys().unwrap(), ["flushed", "after"]);
+        assert!(index.verify().unwrap().is_sound());
     }
-    assert!(index.snapshot().is_err());
-    let index = Index::open(&path, Options::new()).unwrap();
-    let mut writer = index.writer().unwrap();
-    assert_eq!(index.snapshot().unwrap().keys().unwrap(), ["flushed"]);
-    writer.add(note("after", "", "apples").vector([1.0, 0.0])).unwrap();
-    writer.commit().unwrap();
-    assert_eq!(index.snapshot().unwrap().keys().unwrap(), ["flushed", "after"]);
-    assert!(index.verify().unwrap().is_sound());
 }

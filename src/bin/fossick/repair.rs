@@ -24,18 +24,26 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Outcome {
     let repaired = fossick::repair(&arguments.index)?;
+    // What repair does not look at, such as two documents with one key, is told too.
+    let left = fossick::verify(&arguments.index)?.problems;
+    let status = if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let mut out = std::io::stdout().lock();
     let aside = repaired.set_aside.as_ref().map(|path| path.display().to_string());
     if arguments.json {
         let json = json!({
             "generation": repaired.generation, "done": repaired.done, "removed": repaired.removed, "set_aside": aside,
+            "left": left.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         writeln!(out, "{json}")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(status);
+    }
+    for problem in &left {
+        writeln!(out, "still wrong: {problem}")?;
     }
     if repaired.done.is_empty() {
-        writeln!(out, "nothing was wrong: generation {}", repaired.generation)?;
-        return Ok(ExitCode::SUCCESS);
+        let what = if left.is_empty() { "nothing was wrong" } else { "nothing was done" };
+        writeln!(out, "{what}: generation {}", repaired.generation)?;
+        return Ok(status);
     }
     for sentence in &repaired.done {
         writeln!(out, "{sentence}")?;
@@ -44,5 +52,5 @@ pub fn run(arguments: Arguments) -> Outcome {
         writeln!(out, "what could not stay is in {folder}")?;
     }
     writeln!(out, "the index is at generation {}", repaired.generation)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(status)
 }

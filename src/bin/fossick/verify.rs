@@ -49,7 +49,11 @@ pub fn run(arguments: Arguments) -> Outcome {
         );
         match report.problems.len() {
             0 => writeln!(out, "sound: generation {}, {what}", report.generation.unwrap_or_default())?,
-            wrong => writeln!(out, "{wrong} problems in {what}; `fossick repair {}` is next", arguments.index.display())?,
+            wrong => writeln!(
+                out,
+                "{wrong} problems in {what}; `fossick repair {}` brings back what can be brought back",
+                arguments.index.display()
+            )?,
         }
     }
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
