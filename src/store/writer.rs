@@ -383,7 +383,12 @@ impl StoreWriter {
     /// The content does not change, so neither does the generation.
     fn retag(&mut self, tags: Vec<Tag>) -> Result<(), Error> {
         self.check_usable()?;
-        let kept = self.still_kept(&tags, None);
+        let mut kept = self.still_kept(&tags, None);
+        if self.housekeeping.history.is_none() {
+            // Who takes the last name away means the generation, too.
+            let named = |tags: &[Tag], generation: u64| tags.iter().any(|tag| tag.generation == generation);
+            kept.retain(|generation| named(&tags, *generation) || !named(&self.header.tags, *generation));
+        }
         let header = Header { tags, kept, ..self.header.clone() };
         let published = header.publish(&self.layout, Durability::EveryCommit);
         // With `NotDurable` it is in place.

@@ -219,6 +219,10 @@ fn words_that_are_gone_are_made_again_by_the_next_writer() {
     assert!(message.contains("words-0") && message.contains("repair"), "{message}");
     drop(index.writer().unwrap());
     assert_eq!(content(&path).unwrap(), expected);
+    // The generation before, which is kept, has no words any more.
+    let repaired = repair(&path).unwrap();
+    assert!(repaired.done[0].contains("is not kept any more"), "{repaired:?}");
+    assert_eq!(content(&path).unwrap(), expected);
     assert!(verify(&path).unwrap().is_sound());
 }
 
