@@ -143,7 +143,8 @@ fn look(path: &Path, models: &[&Model]) -> Result<Option<usize>, Failure> {
     }
     for kept in index.generations()? {
         let snapshot = index.snapshot_at(kept.generation)?;
-        let found = snapshot.search("every").mode(Mode::Lexical).limit(2 * KEYS as usize).run()?.hits.len();
+        let found =
+            snapshot.search("every").mode(Mode::Lexical).candidates(2 * KEYS as usize).limit(2 * KEYS as usize).run()?.hits.len();
         if found as u64 != kept.documents || snapshot.keys()?.len() as u64 != kept.documents {
             return Err(format!("generation {} has {} documents and {found} were found", kept.generation, kept.documents).into());
         }
