@@ -9,7 +9,7 @@ use crate::error::{Error, StorageError};
 use crate::ingest::build_words;
 use crate::lexical::WordsReader;
 use crate::search::value_json;
-use crate::store::{Generation, Rescue, Rescued, Stated, WordsState};
+use crate::store::{Generation, Rescue, Rescued, Stated};
 
 /// What [`repair`] did.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +52,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Repaired, Error> {
     let words_agree = !words_damaged && words_are_of(&words_path, &header.words.meta, &numbers);
     if torn.is_empty() && words_agree {
         if !done.is_empty() {
-            let files: Vec<String> = header.files.words.iter().map(|file| file.path.clone()).collect();
-            store.publish_rest(header.words, &files)?;
+            store.publish_rest(header.words, &header.files.word_files())?;
         }
         return Ok(Repaired { generation: store.header().generation, done, set_aside, ..Repaired::default() });
     }
@@ -79,8 +78,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Repaired, Error> {
         repaired.done.push("the words were made again from the documents".to_owned());
     }
     let (epoch, words) = build_words(&store.view()?)?;
-    let state = WordsState { epoch, opstamp: words.opstamp, meta: words.meta };
-    store.publish_rest(state, &words.files)?;
+    store.publish_rest(words.state(epoch), &words.files)?;
     repaired.generation = store.header().generation;
     Ok(repaired)
 }

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, OpenError, StorageError};
 use crate::lexical::WordsReader;
 use crate::schema::{Document, FieldType, Value, digest};
-use crate::store::{
-    FileRecord, Generation, Header, Held, Layout, PassageIndex, SoundFiles, Stated, StoredPassage, VectorSource, faults,
-};
+use crate::store::{Generation, Header, Held, Layout, PassageIndex, SoundFiles, Stated, StoredPassage, VectorSource, faults};
 
 /// Documents that are compared at once.
 const CHUNK: usize = 512;
@@ -104,7 +102,10 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     if !(documents && passages) {
         return Ok(report);
     }
-    let found = match Generation::of(held, SoundFiles::default(), false) {
+    // Read above, and not again.
+    let sound = SoundFiles::default();
+    held.header.parts(&layout).into_iter().take(2).for_each(|(root, files)| sound.note(&root, files));
+    let found = match Generation::of(held, sound, false) {
         Ok(generation) => compare(&mut report, &generation, words),
         Err(Error::Storage(error)) => Err(error),
         Err(other) => return Err(other),
@@ -118,10 +119,9 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
 /// Adds what is wrong with the files of a generation; tells for documents, passages and words whether theirs are sound.
 fn check_files(report: &mut Report, layout: &Layout, header: &Header) -> [bool; 3] {
     header.parts(layout).map(|(root, files)| {
-        let files: Vec<&FileRecord> = files.iter().collect();
         report.files += files.len() as u64;
         report.bytes += files.iter().map(|file| file.length).sum::<u64>();
-        let found = faults(&root, &files);
+        let found = faults(&root, files);
         let sound = found.is_empty();
         for fault in found {
             let known = report.problems.iter().any(|problem| problem.path == fault.path);

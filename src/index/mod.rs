@@ -21,8 +21,7 @@ use crate::lexical::WordsWriter;
 use crate::model::Encoder;
 use crate::search::Snapshot;
 use crate::store::{
-    FileList, Generation, Header, Layout, LogitCache, SoundFiles, StoreWriter, VectorSource, WordsState, WriterSettings,
-    copy_generation,
+    FileList, Generation, Header, Layout, LogitCache, SoundFiles, StoreWriter, VectorSource, WriterSettings, copy_generation,
 };
 
 /// An index directory. Cheap to clone, and shared among threads and, for reading, among processes.
@@ -194,7 +193,7 @@ fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
             next_document: 0,
             documents: 0,
             passages: 0,
-            words: WordsState { epoch: 0, opstamp: words.opstamp, meta: words.meta },
+            words: words.state(0),
             vectors,
             vocabulary: options.encoder.as_ref().map(|encoder| encoder.vocabulary().to_owned()),
             passage_options: passages,

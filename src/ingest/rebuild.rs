@@ -3,7 +3,7 @@
 use crate::error::{Error, StorageError};
 use crate::lexical::{WordsCommit, WordsReader, WordsWriter};
 use crate::schema::{FieldType, Value};
-use crate::store::{Generation, StoreWriter, WordsState};
+use crate::store::{Generation, StoreWriter};
 
 /// Documents that are read at once.
 const CHUNK: usize = 1024;
@@ -20,22 +20,15 @@ pub(crate) fn open_or_rebuild_words(store: &mut StoreWriter) -> Result<WordsWrit
     let generation = store.view()?;
     store.prepare()?;
     let (epoch, state) = build_words(&generation)?;
-    let words = WordsState { epoch, opstamp: state.opstamp, meta: state.meta };
     let next = store.header().next_document;
-    store.publish(words.clone(), &state.files, next)?;
-    Ok(WordsWriter::open(&store.layout().words(epoch), &words.meta, words.opstamp)?)
+    store.publish(state.state(epoch), &state.files, next)?;
+    Ok(WordsWriter::open(&store.layout().words(epoch), &state.meta, state.opstamp)?)
 }
 
 fn open_words(store: &StoreWriter) -> Result<WordsWriter, StorageError> {
     let header = store.header();
-    let path = store.layout().words(header.words.epoch);
-    store.sound().check(&path, &header.files.words)?;
-    let found = WordsReader::open(&path, &header.words.meta)?.count();
-    if found != header.documents {
-        let fact = format!("CURRENT says {} documents at generation {}, found {found}", header.documents, header.generation);
-        return Err(StorageError::Inconsistent { path, fact });
-    }
-    WordsWriter::open(&path, &header.words.meta, header.words.opstamp)
+    drop(WordsReader::of(store.layout(), header, store.sound())?);
+    WordsWriter::open(&store.layout().words(header.words.epoch), &header.words.meta, header.words.opstamp)
 }
 
 /// Writes the words of all documents of a generation under a new epoch; gives that and the state.

@@ -7,7 +7,7 @@ use super::Monitor;
 use super::prepare::Prepared;
 use crate::crash;
 use crate::error::{Error, StorageError};
-use crate::lexical::{WordsCommit, WordsWriter};
+use crate::lexical::WordsWriter;
 use crate::schema::{FieldType, Schema, Value};
 use crate::store::{Content, DocumentRow, Generation, Header, StoreWriter, WordsState, damaged};
 
@@ -53,7 +53,7 @@ impl Destination {
         self.store.prepare()?;
         let words = self.words.prepare(self.store.header().generation + 1)?;
         let epoch = self.store.header().words.epoch;
-        self.store.publish(state(epoch, &words), &words.files, next_document)?;
+        self.store.publish(words.state(epoch), &words.files, next_document)?;
         crash::abort_at("commit: published");
         self.clean();
         Ok(self.store.header().generation)
@@ -80,7 +80,7 @@ impl Destination {
         }
         let words = self.words.state()?;
         let epoch = self.store.header().words.epoch;
-        if self.store.compact(all, state(epoch, &words), &words.files)? {
+        if self.store.compact(all, words.state(epoch), &words.files)? {
             self.clean();
         }
         Ok(self.store.header().generation)
@@ -94,7 +94,7 @@ impl Destination {
 
     /// Takes a name away; false where there is none. The next commit cleans up: there may be rows now that no generation has yet.
     pub(crate) fn untag(&mut self, name: &str) -> Result<bool, Error> {
-        self.store.untag(name)
+        Ok(self.store.untag(name)?)
     }
 
     /// Makes the content of a kept generation that of a new one; gives what is in it, by key, and the new header.
@@ -106,14 +106,15 @@ impl Destination {
         // An epoch of its own: operation stamps begin again there, and the files of later generations stay as they are.
         let epoch = layout.next_epoch();
         let to = layout.words(epoch);
-        let paths = earlier.files.words.iter().map(|file| file.path.as_str());
-        let files = WordsWriter::copy(&from, &to, paths, &earlier.words.meta)?;
+        let files = earlier.files.word_files();
+        WordsWriter::copy(&from, &to, &files, &earlier.words.meta)?;
         if let Some(fault) = damaged(&to, &earlier.files.words)?.into_iter().next() {
             return Err(StorageError::from(fault).into());
         }
         crash::point("restore: the words")?;
         let words = WordsState { epoch, ..earlier.words.clone() };
-        let header = self.store.restore(&earlier, words, &files)?.clone();
+        self.store.restore(&earlier, words, &files)?;
+        let header = self.store.header().clone();
         self.words = WordsWriter::open(&to, &header.words.meta, header.words.opstamp)?;
         self.clean();
         let contents = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
@@ -155,8 +156,4 @@ impl Destination {
 fn texts<'a>(schema: &'a Schema, prepared: &'a Prepared) -> impl Iterator<Item = &'a str> {
     let searched = schema.fields().iter().filter(|field| matches!(field.kind(), FieldType::Heading | FieldType::Text));
     searched.filter_map(|field| prepared.document.get(field.name()).and_then(Value::as_text))
-}
-
-fn state(epoch: u64, words: &WordsCommit) -> WordsState {
-    WordsState { epoch, opstamp: words.opstamp, meta: words.meta.clone() }
 }

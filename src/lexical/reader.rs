@@ -12,6 +12,7 @@ use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 use super::directory::CommittedDirectory;
 use super::{Analyzer, Fields, failed, schema};
 use crate::error::StorageError;
+use crate::store::{Header, Layout, SoundFiles};
 
 /// Different words of a query that count; what a person types has fewer, and a text pasted whole is cut here.
 const MOST_WORDS: usize = 1024;
@@ -36,6 +37,19 @@ impl WordsReader {
         }
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(&failed)?;
         Ok(Self { path: path.to_path_buf(), reader, fields })
+    }
+
+    /// Opens the words that a header names, after all of their files were found sound.
+    pub(crate) fn of(layout: &Layout, header: &Header, sound: &SoundFiles) -> Result<Self, StorageError> {
+        let path = layout.words(header.words.epoch);
+        sound.check(&path, &header.files.words)?;
+        let words = Self::open(&path, &header.words.meta)?;
+        if words.count() == header.documents {
+            return Ok(words);
+        }
+        let fact =
+            format!("CURRENT says {} documents at generation {}, found {}", header.documents, header.generation, words.count());
+        Err(StorageError::Inconsistent { path, fact })
     }
 
     /// The number of documents.

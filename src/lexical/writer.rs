@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tantivy::directory::{Directory, MmapDirectory};
-use tantivy::index::SegmentId;
-use tantivy::merge_policy::LogMergePolicy;
+use tantivy::index::{SegmentId, SegmentMeta};
+use tantivy::merge_policy::{LogMergePolicy, MergePolicy};
 use tantivy::{Index, IndexSettings, IndexWriter, TantivyDocument, Term};
 
 use super::directory::{CommittedDirectory, MANAGED, META};
 use super::{Analyzer, Fields, analysis, failed, schema};
 use crate::crash;
 use crate::error::StorageError;
+use crate::store::WordsState;
 
 /// Memory for words that are not written yet; one thread, so that a commit makes one segment.
 const BUFFER: usize = 48 << 20;
@@ -40,6 +41,13 @@ pub(crate) struct WordsCommit {
     pub(crate) files: Vec<String>,
 }
 
+impl WordsCommit {
+    /// As a header has it.
+    pub(crate) fn state(&self, epoch: u64) -> WordsState {
+        WordsState { epoch, opstamp: self.opstamp, meta: self.meta.clone() }
+    }
+}
+
 impl Drop for WordsWriter {
     fn drop(&mut self) {
         // A merge that ends late must not write its `meta.json` over that of the next writer.
@@ -63,23 +71,15 @@ impl WordsWriter {
     }
 
     /// Copies a state of the words into a new directory, where they go on.
-    pub(crate) fn copy<'a>(
-        from: &Path,
-        to: &Path,
-        files: impl Iterator<Item = &'a str>,
-        meta: &[u8],
-    ) -> Result<Vec<String>, StorageError> {
+    pub(crate) fn copy(from: &Path, to: &Path, files: &[String], meta: &[u8]) -> Result<(), StorageError> {
         if to.exists() {
             fs::remove_dir_all(to).map_err(StorageError::io(to, "removing unfinished words"))?;
         }
         fs::create_dir_all(to).map_err(StorageError::io(to, "creating the directory"))?;
-        let mut copied = Vec::new();
         for file in files {
             fs::copy(from.join(file), to.join(file)).map_err(StorageError::io(&from.join(file), "copying"))?;
-            copied.push(file.to_owned());
         }
-        fs::write(to.join(META), meta).map_err(StorageError::io(&to.join(META), "writing"))?;
-        Ok(copied)
+        fs::write(to.join(META), meta).map_err(StorageError::io(&to.join(META), "writing"))
     }
 
     /// Opens the words for writing at the given state: what a writer that died had done beyond it is undone.
@@ -96,9 +96,7 @@ impl WordsWriter {
         let index = Index::open(directory.clone()).map_err(&failed)?;
         index.tokenizers().register(analysis::NAME, Analyzer::new().inner());
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
-        let mut policy = LogMergePolicy::default();
-        policy.set_del_docs_ratio_before_merge(DEAD_SHARE);
-        writer.set_merge_policy(Box::new(policy));
+        writer.set_merge_policy(Box::new(policy()));
         let (_, fields) = schema();
         Ok(Self { path: path.to_path_buf(), directory, writer, fields })
     }
@@ -148,32 +146,31 @@ impl WordsWriter {
 
     /// Where there are many segments, waits for the merges that the last commit has begun; true where there are fewer then.
     pub(crate) fn settle(&self) -> bool {
-        let count = || read_meta(&self.path, &self.directory).map_or(0, |meta| segments(&meta).len());
-        let before = count();
+        let segments = || self.writer.index().searchable_segment_metas().unwrap_or_default();
+        let before = segments().len();
         let begun = Instant::now();
-        while count() > MOST_SEGMENTS && begun.elapsed() < SETTLING {
+        // Until the policy wants nothing more: large words have many segments for good.
+        while before > MOST_SEGMENTS && !policy().compute_merge_candidates(&segments()).is_empty() && begun.elapsed() < SETTLING {
             std::thread::sleep(Duration::from_millis(10));
         }
-        before > MOST_SEGMENTS && count() < before
+        before > MOST_SEGMENTS && segments().len() < before
     }
 
     /// Merges all segments into one.
     pub(crate) fn merge_all(&mut self) -> Result<(), StorageError> {
-        let ids =
-            |meta: &[u8]| segments(meta).into_keys().filter_map(|id| SegmentId::from_uuid_string(&id).ok()).collect::<Vec<_>>();
+        let failed = failed(&self.path, "merging");
         let begun = Instant::now();
         loop {
-            let meta = read_meta(&self.path, &self.directory)?;
-            let dead = segments(&meta).values().any(Option::is_some);
-            let all = ids(&meta);
-            if all.len() < 2 && !dead {
+            let segments = self.writer.index().searchable_segment_metas().map_err(&failed)?;
+            if segments.len() < 2 && !segments.iter().any(SegmentMeta::has_deletes) {
                 return Ok(());
             }
+            let all: Vec<SegmentId> = segments.iter().map(SegmentMeta::id).collect();
             match self.writer.merge(&all).wait() {
                 Ok(_) => return Ok(()),
                 // Some of them are being merged already.
                 Err(_) if begun.elapsed() < SETTLING => std::thread::sleep(Duration::from_millis(20)),
-                Err(error) => return Err(failed(&self.path, "merging")(error)),
+                Err(error) => return Err(failed(error)),
             }
         }
     }
@@ -200,6 +197,13 @@ impl WordsWriter {
         self.directory.withhold(orphans);
         self.clean(needed);
     }
+}
+
+/// When tantivy merges.
+fn policy() -> LogMergePolicy {
+    let mut policy = LogMergePolicy::default();
+    policy.set_del_docs_ratio_before_merge(DEAD_SHARE);
+    policy
 }
 
 /// Tantivy's list of its own files is not flushed, so a power cut may leave it torn, and tantivy would refuse to open. It is made

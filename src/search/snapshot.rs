@@ -143,7 +143,8 @@ impl Snapshot {
 
     /// The words, opened when they are first needed.
     pub(super) fn words(&self) -> Result<&WordsReader, StorageError> {
-        self.load(&self.inner.words, || open_words(&self.inner.generation))
+        let generation = &self.inner.generation;
+        self.load(&self.inner.words, || WordsReader::of(&generation.layout, &generation.header, generation.sound()))
     }
 
     pub(super) fn logits(&self) -> &LogitCache {
@@ -177,20 +178,6 @@ impl Snapshot {
         let value = read()?;
         Ok(cell.get_or_init(|| value))
     }
-}
-
-/// The words of a generation, all of their files found sound.
-fn open_words(generation: &Generation) -> Result<WordsReader, StorageError> {
-    generation.check_words()?;
-    let header = &generation.header;
-    let path = generation.layout.words(header.words.epoch);
-    let words = WordsReader::open(&path, &header.words.meta)?;
-    if words.count() == header.documents {
-        return Ok(words);
-    }
-    let fact =
-        format!("CURRENT says {} documents at generation {}, found {}", header.documents, header.generation, words.count());
-    Err(StorageError::Inconsistent { path, fact })
 }
 
 impl std::fmt::Debug for Snapshot {

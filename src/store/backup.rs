@@ -7,7 +7,7 @@ use std::path::Path;
 use super::files::FileRecord;
 use super::layout::sync_directory;
 use super::lock::WriterLock;
-use super::{Durability, Generation, Header, Layout, copies};
+use super::{Durability, Generation, Header, Layout};
 use crate::error::{Error, OpenError, StorageError};
 
 /// Bytes that are copied at once.
@@ -33,7 +33,6 @@ pub(crate) fn copy_generation(generation: &Generation, to: &Path) -> Result<u64,
     sync_directory(target.root())?;
     let header = Header { durable: true, fallback: None, kept: Vec::new(), tags: Vec::new(), ..header.clone() };
     header.publish(&target, Durability::EveryCommit)?;
-    copies::write(&target, &header.files);
     if let Some(parent) = target.root().parent() {
         sync_directory(parent)?;
     }

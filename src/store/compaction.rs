@@ -19,8 +19,6 @@ const FEW: u64 = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) fragments: u64,
-    /// Rows that are there.
-    pub(crate) rows: u64,
     /// Rows that were deleted and still take space.
     pub(crate) dead_rows: u64,
 }
@@ -88,7 +86,7 @@ impl CompactionLimits {
     }
 }
 
-pub(super) fn physical_rows(fragment: &Fragment) -> u64 {
+fn physical_rows(fragment: &Fragment) -> u64 {
     fragment.physical_rows.unwrap_or(0) as u64
 }
 

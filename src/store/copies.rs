@@ -15,19 +15,24 @@ const MOST: u64 = 1 << 20;
 /// Writes the copies of a generation's small files: the manifests first, then lists of deleted rows, as far as there is room.
 pub(super) fn write(layout: &Layout, files: &FileList) {
     let small = |file: &&FileRecord| !file.path.starts_with("data/") && file.length <= LARGEST;
-    let named = |part: &'static str, files: &[FileRecord]| -> Vec<(String, u64)> {
-        files.iter().filter(small).map(|file| (format!("{part}/{}", file.path), file.length)).collect()
-    };
-    let mut wanted = [named("documents.lance", &files.documents), named("passages.lance", &files.passages)].concat();
+    let parts = [("documents.lance", &files.documents), ("passages.lance", &files.passages)];
+    let mut wanted: Vec<(String, &FileRecord)> = Vec::new();
+    for (part, files) in parts {
+        wanted.extend(files.iter().filter(small).map(|file| (format!("{part}/{}", file.path), file)));
+    }
     wanted.sort_by_key(|(name, _)| !name.contains("/_versions/"));
     let mut room = MOST;
+    let mut earlier = None;
     let mut copies: Vec<(String, Vec<u8>)> = Vec::new();
-    for (name, length) in wanted {
-        if length > room {
+    for (name, file) in wanted {
+        if file.length > room {
             break;
         }
-        room -= length;
-        if let Ok(bytes) = fs::read(layout.root().join(&name)) {
+        let bytes = fs::read(layout.root().join(&name)).ok().filter(|bytes| is_of(bytes, file));
+        // A file that was damaged since must not take the place of its copy.
+        let bytes = bytes.or_else(|| find(earlier.get_or_insert_with(|| read(layout)), &name, file).cloned());
+        if let Some(bytes) = bytes {
+            room -= file.length;
             copies.push((name, bytes));
         }
     }
@@ -36,6 +41,15 @@ pub(super) fn write(layout: &Layout, files: &FileList) {
     if let Err(error) = fs::write(layout.copies_of_small_files(), bytes) {
         tracing::warn!(%error, "the copies of small files were not written");
     }
+}
+
+/// The sound copy of a file among copies.
+pub(super) fn find<'a>(copies: &'a [(String, Vec<u8>)], name: &str, file: &FileRecord) -> Option<&'a Vec<u8>> {
+    copies.iter().find(|(copied, _)| copied == name).map(|(_, bytes)| bytes).filter(|bytes| is_of(bytes, file))
+}
+
+fn is_of(bytes: &[u8], file: &FileRecord) -> bool {
+    bytes.len() as u64 == file.length && crc32c::crc32c(bytes) == file.checksum
 }
 
 /// The copies, by the paths of their files from the index directory; none where they cannot be read.

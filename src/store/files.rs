@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bincode::{Decode, Encode};
@@ -40,7 +40,23 @@ pub(crate) struct FileList {
 impl FileList {
     /// Bytes in all of them.
     pub(crate) fn bytes(&self) -> u64 {
-        [&self.documents, &self.passages, &self.words].into_iter().flatten().map(|file| file.length).sum()
+        self.all().map(|file| file.length).sum()
+    }
+
+    /// The names of the words' files.
+    pub(crate) fn word_files(&self) -> Vec<String> {
+        self.words.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// Whether a path is not one below its part's directory, as somebody's foreign index may have it.
+    pub(super) fn leads_outside(&self) -> bool {
+        let below =
+            |path: &str| !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        self.all().any(|file| !below(&file.path))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &FileRecord> {
+        [&self.documents, &self.passages, &self.words].into_iter().flatten()
     }
 }
 
@@ -126,12 +142,17 @@ impl SoundFiles {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             files.into_iter().filter(|file| !known.contains(&(root.join(&file.path), file.checksum))).collect()
         };
-        if let Some(fault) = faults(root, &new).into_iter().next() {
+        if let Some(fault) = faults(root, new.iter().copied()).into_iter().next() {
             return Err(fault.into());
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(new.into_iter().map(|file| (root.join(&file.path), file.checksum)));
+        self.note(root, new);
         Ok(())
+    }
+
+    /// Takes files for sound that the caller has read.
+    pub(crate) fn note<'a>(&self, root: &Path, files: impl IntoIterator<Item = &'a FileRecord>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(files.into_iter().map(|file| (root.join(&file.path), file.checksum)));
     }
 
     /// Forgets files that are gone.
@@ -148,20 +169,18 @@ impl SoundFiles {
 ///
 /// # Errors
 /// [`StorageError::Io`] where one cannot be judged: nobody must take that for damage.
-pub(crate) fn damaged(root: &Path, files: &[FileRecord]) -> Result<Vec<Fault>, StorageError> {
-    let found = faults(root, &files.iter().collect::<Vec<_>>());
+pub(crate) fn damaged<'a>(root: &Path, files: impl IntoIterator<Item = &'a FileRecord>) -> Result<Vec<Fault>, StorageError> {
+    let mut found = faults(root, files);
     match found.iter().position(|fault| fault.refusal.is_some()) {
-        Some(at) => Err(found
-            .into_iter()
-            .nth(at)
-            .map_or_else(|| StorageError::io(root, "reading")(io::ErrorKind::Other.into()), StorageError::from)),
+        Some(at) => Err(found.swap_remove(at).into()),
         None => Ok(found),
     }
 }
 
 /// The faults among these files, in their order; several are read at once.
-pub(crate) fn faults(root: &Path, files: &[&FileRecord]) -> Vec<Fault> {
-    match files {
+pub(crate) fn faults<'a>(root: &Path, files: impl IntoIterator<Item = &'a FileRecord>) -> Vec<Fault> {
+    let files: Vec<&FileRecord> = files.into_iter().collect();
+    match files.as_slice() {
         [] => Vec::new(),
         [one] => one.fault(root).into_iter().collect(),
         many => parallel::run(|| many.par_iter().filter_map(|file| file.fault(root)).collect()),

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bincode::{Decode, Encode};
 
 use super::files::{FileList, FileRecord};
 use super::layout::{replace_file, sync_directory};
-use super::{Durability, Layout};
+use super::{Durability, Layout, copies};
 use crate::error::{Error, OpenError, StorageError};
 use crate::model::ModelIdentity;
 use crate::passage::PassageOptions;
@@ -170,14 +170,18 @@ impl Header {
     }
 
     /// Makes this the generation that everybody sees: the commit point.
-    pub(crate) fn publish(&self, layout: &Layout, durability: Durability) -> Result<(), Error> {
+    pub(crate) fn publish(&self, layout: &Layout, durability: Durability) -> Result<(), StorageError> {
         let bytes = self.encode(&layout.current())?;
-        replace_file(&layout.current(), &bytes, durability)?;
+        let published = replace_file(&layout.current(), &bytes, durability);
+        if !is_in_place(&published) {
+            return published;
+        }
         // For repair alone, so nobody waits for it and a failure is nobody's loss.
         if let Err(error) = fs::write(layout.copy_of_current(), &bytes) {
             tracing::warn!(%error, "the copy of CURRENT was not written");
         }
-        Ok(())
+        copies::write(layout, &self.files);
+        published
     }
 
     /// Writes this as the file of a kept generation.
@@ -257,7 +261,7 @@ impl Header {
         // The limit keeps a lying length inside the body from asking for memory.
         let config = bincode::config::standard().with_limit::<{ 1 << 30 }>();
         match bincode::decode_from_slice::<Self, _>(body, config) {
-            Ok((header, _)) if header.leads_outside() => {
+            Ok((header, _)) if header.files.leads_outside() => {
                 Err(damaged("files of the index".to_owned(), "a path that leads out of it".to_owned()))
             }
             Ok((header, used)) if used == body.len() => Ok(StoredHeader { header, unknown: to_write, needs, version }),
@@ -267,21 +271,16 @@ impl Header {
     }
 }
 
-impl Header {
-    /// Whether a listed path is not one below its part's directory, as somebody's foreign index may have it.
-    fn leads_outside(&self) -> bool {
-        let below =
-            |path: &str| !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-        let files = [&self.files.documents, &self.files.passages, &self.files.words];
-        files.into_iter().flatten().any(|file| !below(&file.path))
-    }
-}
-
 impl OpenError {
     pub(super) fn no_such_generation(layout: &Layout, current: &Header, generation: u64) -> Self {
         let all: Vec<String> = current.kept.iter().chain([&current.generation]).map(u64::to_string).collect();
         Self::NoSuchGeneration { path: layout.root().to_path_buf(), generation, available: all.join(", ") }
     }
+}
+
+/// Whether a header is `CURRENT` now, be it durable or not.
+pub(super) fn is_in_place(published: &Result<(), StorageError>) -> bool {
+    matches!(published, Ok(()) | Err(StorageError::NotDurable { .. }))
 }
 
 /// The next `N` bytes.

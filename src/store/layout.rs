@@ -125,8 +125,8 @@ impl Layout {
         let numbered = |name: &std::ffi::OsStr| {
             name.to_str().is_some_and(|name| name.starts_with("words-") || name.starts_with("set-aside-"))
         };
-        let names = entries.flatten().map(|entry| entry.file_name());
-        let stranger = names.into_iter().find(|name| !numbered(name) && !known.iter().any(|known| name == known));
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        let stranger = names.find(|name| !numbered(name) && !known.iter().any(|known| name == known));
         if let Some(name) = stranger {
             return if self.current().exists() {
                 Ok(())

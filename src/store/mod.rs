@@ -23,7 +23,7 @@ mod writer;
 
 pub(crate) use backup::copy_generation;
 pub(crate) use columns::{DocumentRow, PassageRow};
-pub(crate) use files::{FileList, FileRecord, SoundFiles, damaged, faults};
+pub(crate) use files::{FileList, SoundFiles, damaged, faults};
 pub(crate) use header::{Header, Tag, VectorSource, WordsState};
 pub(crate) use layout::Layout;
 pub(crate) use logits::{LogitCache, LogitKey, LogitKeys};

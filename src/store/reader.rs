@@ -100,8 +100,8 @@ pub(crate) struct StoredPassage {
 pub(crate) struct Generation {
     pub(crate) layout: Layout,
     pub(crate) header: Header,
-    pub(super) documents: Table,
-    pub(super) passages: Table,
+    documents: Table,
+    passages: Table,
     sound: SoundFiles,
     // Last, so that it is let go after the tables.
     _pin: Option<ReaderPin>,
@@ -178,9 +178,9 @@ impl Generation {
         Ok(all)
     }
 
-    /// That the words' files are sound.
-    pub(crate) fn check_words(&self) -> Result<(), StorageError> {
-        self.sound.check(&self.layout.words(self.header.words.epoch), &self.header.files.words)
+    /// Which files are known to be sound.
+    pub(crate) fn sound(&self) -> &SoundFiles {
+        &self.sound
     }
 
     /// How documents and passages lie in their tables.

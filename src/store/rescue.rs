@@ -37,21 +37,18 @@ impl Rescue {
     pub(crate) fn begin(root: &Path) -> Result<Self, Error> {
         let layout = Layout::new(root)?;
         // Before the lock, so that a directory without an index gets no lock file.
-        read(&layout)?;
+        is_readable(&layout)?;
         let lock = WriterLock::take(&layout)?;
         // And again under it: a writer may have published meanwhile.
         let mut done = Vec::new();
         let aside = layout.set_aside();
-        let header = match read(&layout)? {
-            Some(_) => {
-                if fall_back(&layout)? {
-                    done.push(
-                        "rows of the newest generation were lost before they were flushed; the one before is back".to_owned(),
-                    );
-                }
-                Header::read(&layout)?
+        let header = if is_readable(&layout)? {
+            if fall_back(&layout)? {
+                done.push("rows of the newest generation were lost before they were flushed; the one before is back".to_owned());
             }
-            None => from_copies(&layout, &aside, &mut done)?,
+            Header::read(&layout)?
+        } else {
+            from_copies(&layout, &aside, &mut done)?
         };
         let mut rescue = Self { layout, header, lock, aside, done };
         rescue.restore_small_files()?;
@@ -135,12 +132,11 @@ impl Rescue {
             ("passages.lance", self.layout.passages(), &self.header.files.passages),
         ];
         for (part, root, files) in parts {
-            for relative in damaged_paths(&root, files)? {
+            // Data is never copied, and is read later.
+            for relative in damaged_paths(&root, files.iter().filter(|file| !file.path.starts_with("data/")))? {
                 let name = format!("{part}/{relative}");
-                let Some(record) = files.iter().find(|file| file.path == relative) else { continue };
-                let sound = |bytes: &&Vec<u8>| bytes.len() as u64 == record.length && crc32c::crc32c(bytes) == record.checksum;
-                let copy = copies.iter().find(|(copied, _)| *copied == name).map(|(_, bytes)| bytes).filter(sound);
-                let Some(copy) = copy else { continue };
+                let record = files.iter().find(|file| file.path == relative);
+                let Some(copy) = record.and_then(|record| copies::find(&copies, &name, record)) else { continue };
                 let path = root.join(&relative);
                 set_aside(&self.layout, &self.aside, &path)?;
                 replace_file(&path, copy, Durability::EveryCommit)?;
@@ -151,16 +147,16 @@ impl Rescue {
     }
 }
 
-/// `CURRENT`, or nothing where that is damaged or gone and the tables are there.
-fn read(layout: &Layout) -> Result<Option<Header>, Error> {
+/// Whether `CURRENT` can be read; not where it is damaged or gone and the tables are there.
+fn is_readable(layout: &Layout) -> Result<bool, Error> {
     let there = layout.documents().is_dir() && layout.passages().is_dir();
     match Header::read_stored(layout) {
         Ok(stored) => {
             stored.check_writable(layout)?;
-            Ok(Some(stored.header))
+            Ok(true)
         }
         Err(Error::Open(OpenError::Damaged { .. } | OpenError::NotAnIndex { .. } | OpenError::NotFound { .. })) if there => {
-            Ok(None)
+            Ok(false)
         }
         Err(error) => Err(error),
     }
@@ -219,7 +215,7 @@ fn newest_number(layout: &Layout) -> u64 {
 }
 
 /// The damaged ones of a part's files, as their records name them.
-fn damaged_paths(root: &Path, files: &[FileRecord]) -> Result<HashSet<String>, StorageError> {
+fn damaged_paths<'a>(root: &Path, files: impl IntoIterator<Item = &'a FileRecord>) -> Result<HashSet<String>, StorageError> {
     let relative = |path: &Path| path.strip_prefix(root).ok().and_then(slashed);
     Ok(damaged(root, files)?.iter().filter_map(|fault| relative(&fault.path)).collect())
 }

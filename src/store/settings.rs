@@ -23,7 +23,8 @@ pub enum Durability {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Housekeeping {
-    /// Whether anything is done unasked; true. [`crate::Writer::compact`] does everything at once.
+    /// Whether anything is done unasked; true. (Tantivy merges small segments of words in any case.) [`crate::Writer::compact`] does
+    /// everything at once.
     pub automatic: bool,
     /// So many fragments (files of rows) of like size are joined into one; 16. Each commit that adds documents makes one.
     pub fragments: u32,

@@ -15,7 +15,7 @@ use lance::session::Session;
 use lance_table::format::Fragment;
 use lance_table::io::deletion::relative_deletion_file_path;
 
-use super::compaction::{CompactionLimits, Extent, dead_rows, physical_rows};
+use super::compaction::{CompactionLimits, Extent, dead_rows};
 use super::layout::sync_directory;
 use super::thread::LanceThread;
 use crate::error::StorageError;
@@ -153,12 +153,10 @@ impl Table {
         files
     }
 
-    /// Fragments, rows that are there, and rows that were deleted and still take space.
+    /// Fragments, and rows that were deleted and still take space.
     pub(super) fn extent(&self) -> Extent {
         let fragments = self.dataset.fragments();
-        let dead = fragments.iter().map(dead_rows).sum();
-        let all: u64 = fragments.iter().map(physical_rows).sum();
-        Extent { fragments: fragments.len() as u64, rows: all.saturating_sub(dead), dead_rows: dead }
+        Extent { fragments: fragments.len() as u64, dead_rows: fragments.iter().map(dead_rows).sum() }
     }
 
     /// The files that [`Table::compact`] would read.
@@ -266,7 +264,7 @@ impl Table {
         }
     }
 
-    /// The directories in which this version has files, from the root down.
+    /// The table's directory and those in it.
     pub(super) fn directories(&self) -> Vec<PathBuf> {
         let below = ["_versions", "_transactions", "_deletions", "data"].map(|name| self.path.join(name));
         below.into_iter().filter(|path| path.is_dir()).chain([self.path.clone()]).collect()

@@ -101,6 +101,24 @@ pub fn keys(response: &Response) -> Vec<&str> {
     response.hits.iter().map(|hit| hit.key.as_str()).collect()
 }
 
+/// All files below a directory, sorted.
+pub fn files(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().flatten() {
+            if entry.path().is_dir() { open.push(entry.path()) } else { found.push(entry.path()) }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Bytes in all files below a directory.
+pub fn size(root: &Path) -> u64 {
+    files(root).iter().map(|file| file.metadata().unwrap().len()).sum()
+}
+
 pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

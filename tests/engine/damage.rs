@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fossick::{Error, Housekeeping, Index, Mode, Options, repair, verify};
 
-use crate::common::{note, schema};
+use crate::common::{files, note, schema};
 
 type Content = BTreeMap<String, String>;
 
@@ -46,18 +46,6 @@ fn content(path: &Path) -> Result<Content, Error> {
         assert_eq!(found, content, "{mode:?}");
     }
     Ok(content)
-}
-
-fn files(root: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![root.to_path_buf()];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory).unwrap().flatten() {
-            if entry.path().is_dir() { open.push(entry.path()) } else { found.push(entry.path()) }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// A number that looks random, from a number.

@@ -6,7 +6,7 @@ use std::fs;
 use fossick::{Index, Mode, Options, Snapshot};
 use proptest::prelude::*;
 
-use crate::common::{copy_directory, keys, note, schema, vectors_index, words_index};
+use crate::common::{copy_directory, keys, note, schema, size, vectors_index, words_index};
 
 #[test]
 fn nothing_is_seen_before_its_commit() {
@@ -60,16 +60,6 @@ fn a_snapshot_stays_as_it_is_through_commits_and_clean_up() {
 fn what_no_reader_holds_is_removed() {
     let (_directory, index) = words_index();
     let mut writer = index.writer().unwrap();
-    let size = |path: &std::path::Path| -> u64 {
-        let mut sum = 0;
-        let mut open = vec![path.to_path_buf()];
-        while let Some(directory) = open.pop() {
-            for entry in fs::read_dir(directory).unwrap().flatten() {
-                if entry.path().is_dir() { open.push(entry.path()) } else { sum += entry.metadata().unwrap().len() }
-            }
-        }
-        sum
-    };
     let body = "The same document again and again, long enough to be noticed. ".repeat(400);
     writer.add(note("a", "", &body)).unwrap();
     writer.commit().unwrap();

@@ -1,23 +1,11 @@
 //! A directory that is written to for long stays small and quick, without anybody's asking.
 
 use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
 use fossick::{Durability, Housekeeping, Index, Mode, Options};
 
-use crate::common::{copy_directory, keys, note, schema, vectors_index};
-
-fn size(path: &Path) -> u64 {
-    let mut sum = 0;
-    let mut open = vec![path.to_path_buf()];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory).unwrap().flatten() {
-            if entry.path().is_dir() { open.push(entry.path()) } else { sum += entry.metadata().unwrap().len() }
-        }
-    }
-    sum
-}
+use crate::common::{copy_directory, keys, note, schema, size, vectors_index};
 
 /// `FOSSICK_COMMITS=10000` for the long one.
 #[test]

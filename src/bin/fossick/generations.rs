@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use fossick::{Index, Options};
-use serde_json::json;
+use fossick::{GenerationInfo, Index, Options};
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
-use crate::info::named;
 
 /// List the generations of an index that can be opened; tag or restore one
 #[derive(Args)]
@@ -52,15 +51,7 @@ pub fn run(arguments: Arguments) -> Outcome {
     let generations = index.generations()?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let list: Vec<_> = generations
-            .iter()
-            .map(|one| {
-                json!({
-                    "generation": one.generation, "published": one.published.to_string(), "documents": one.documents,
-                    "passages": one.passages, "bytes": one.bytes, "tags": one.tags,
-                })
-            })
-            .collect();
+        let list: Vec<Value> = generations.iter().map(to_json).collect();
         writeln!(out, "{}", json!({"generations": list}))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -76,4 +67,17 @@ pub fn run(arguments: Arguments) -> Outcome {
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One of a list.
+pub fn to_json(one: &GenerationInfo) -> Value {
+    json!({
+        "generation": one.generation, "published": one.published.to_string(), "documents": one.documents,
+        "passages": one.passages, "bytes": one.bytes, "tags": one.tags,
+    })
+}
+
+/// The names of a generation, for a line.
+pub fn named(tags: &[String]) -> String {
+    tags.iter().map(|tag| format!(" {tag:?}")).collect()
 }

@@ -9,6 +9,7 @@ use fossick::{Index, Options};
 use serde_json::json;
 
 use crate::failure::Outcome;
+use crate::generations::{named, to_json};
 use crate::source::shape::type_name;
 use crate::terminal::bytes;
 
@@ -59,9 +60,7 @@ pub fn run(arguments: Arguments) -> Outcome {
             "dead_passages": storage.dead_passages,
             "fragments": {"documents": storage.document_fragments, "passages": storage.passage_fragments},
             "word_segments": storage.word_segments,
-            "generations": generations.iter().map(|kept| json!({
-                "generation": kept.generation, "published": kept.published.to_string(), "documents": kept.documents, "tags": kept.tags,
-            })).collect::<Vec<_>>(),
+            "generations": generations.iter().map(to_json).collect::<Vec<_>>(),
             "tables": {
                 "documents": {"path": index.path().join("documents.lance").display().to_string(), "version": storage.documents_version},
                 "passages": {"path": index.path().join("passages.lance").display().to_string(), "version": storage.passages_version},
@@ -105,11 +104,6 @@ pub fn run(arguments: Arguments) -> Outcome {
         writeln!(out, "            {:>10}  {name}", bytes(size))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The names of a generation, for a line.
-pub fn named(tags: &[String]) -> String {
-    tags.iter().map(|tag| format!(" {tag:?}")).collect()
 }
 
 /// What lies directly in the directory, with the size of everything under it.

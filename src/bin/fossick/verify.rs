@@ -12,7 +12,7 @@ use crate::terminal::bytes;
 
 /// Read every file of an index and hold its parts against each other
 ///
-/// Exit status 0: it is sound; 1: it is not, and `fossick repair` is next.
+/// Exit status 0: it is sound; 1: it is not, and `fossick repair` brings back what can be brought back.
 #[derive(Args)]
 pub struct Arguments {
     /// The index directory
