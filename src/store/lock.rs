@@ -4,14 +4,46 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use super::Layout;
 use crate::error::{OpenError, StorageError};
 
+/// A file with a lock on it. Let go of by name: a process that is just being started holds a copy of every open file until it runs
+/// its own program, and where locks belong to the opening they would last until then.
+pub(super) struct LockedFile(File);
+
+impl LockedFile {
+    /// Of a file that the caller has locked.
+    pub(super) fn of(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for LockedFile {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
 /// Held by the one writer.
 pub(super) struct WriterLock {
-    _file: File,
+    _file: LockedFile,
 }
 
 impl WriterLock {
@@ -30,6 +62,7 @@ impl WriterLock {
             }
             Err(TryLockError::Error(source)) => return Err(StorageError::Io { path, doing: "locking", source }.into()),
         }
+        let mut file = LockedFile::of(file);
         let name = std::process::id().to_string();
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(name.as_bytes()));
         written.map_err(StorageError::io(&path, "writing the process id"))?;
@@ -39,7 +72,7 @@ impl WriterLock {
 
 /// Announces to writers in any process that a generation is being read; they leave its files alone.
 pub(super) struct ReaderPin {
-    _file: File,
+    _file: LockedFile,
 }
 
 /// What came of the wish to announce a reader.
@@ -70,7 +103,7 @@ impl ReaderPin {
         match file.try_lock_shared() {
             // A writer may have removed it between the opening and the lock.
             Ok(()) if is_gone(&file, &path) => Ok(Announced::Again),
-            Ok(()) => Ok(Announced::Pinned(Self { _file: file })),
+            Ok(()) => Ok(Announced::Pinned(Self { _file: LockedFile::of(file) })),
             Err(TryLockError::WouldBlock) => Ok(Announced::Again),
             Err(TryLockError::Error(e)) => Err(StorageError::io(&path, "announcing a reader")(e)),
         }
@@ -89,7 +122,7 @@ impl ReaderPin {
             let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
             let Some(generation) = generation.filter(|generation| *generation < current) else { continue };
             // Held until the file is gone, so that nobody locks it in between.
-            let free = File::options().read(true).write(true).open(&path).ok().filter(|file| file.try_lock().is_ok());
+            let free = File::options().read(true).write(true).open(&path).ok().filter(|file| file.try_lock().is_ok()).map(LockedFile::of);
             if free.is_some() {
                 // Windows refuses while somebody is just opening it; the next commit tries again.
                 let _ = fs::remove_file(&path);
@@ -112,4 +145,20 @@ fn is_gone(file: &File, path: &Path) -> bool {
 
 fn pin_path(readers: &Path, generation: u64) -> std::path::PathBuf {
     readers.join(format!("{generation}.pin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_when_its_holder_lets_go_though_a_process_being_started_still_has_a_copy_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::at(directory.path());
+        let held = WriterLock::take(&layout).unwrap();
+        let copy = held._file.try_clone().unwrap();
+        drop(held);
+        assert!(WriterLock::take(&layout).is_ok());
+        drop(copy);
+    }
 }

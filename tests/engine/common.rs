@@ -106,7 +106,7 @@ pub fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![root.to_path_buf()];
     while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.path().is_dir() { open.push(entry.path()) } else { found.push(entry.path()) }
         }
     }
@@ -114,9 +114,9 @@ pub fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Bytes in all files below a directory.
+/// Bytes in all files below a directory. A writer may remove some meanwhile; those count for nothing.
 pub fn size(root: &Path) -> u64 {
-    files(root).iter().map(|file| file.metadata().unwrap().len()).sum()
+    files(root).iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
 pub fn copy_directory(from: &Path, to: &Path) {

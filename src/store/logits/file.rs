@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::LogitKey;
+use crate::store::lock::LockedFile;
 
 const MAGIC: [u8; 8] = *b"flogits\n";
 const VERSION: [u8; 4] = 1_u32.to_le_bytes();
@@ -68,7 +69,7 @@ impl Place {
 
 /// An open and locked file.
 pub(super) struct LogitFile {
-    file: File,
+    file: LockedFile,
 }
 
 impl LogitFile {
@@ -86,7 +87,7 @@ impl LogitFile {
 
     fn locked(lock: Result<(), TryLockError>, file: File) -> io::Result<Option<Self>> {
         match lock {
-            Ok(()) => Ok(Some(Self { file })),
+            Ok(()) => Ok(Some(Self { file: LockedFile::of(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -105,7 +106,7 @@ impl LogitFile {
         let seen = from.writing == writing && from.is_somewhere() && from.end <= length;
         let mut end = if seen { from.end } else { HEADER as u64 };
         self.file.seek(SeekFrom::Start(end))?;
-        let mut rest = BufReader::with_capacity(1 << 16, &self.file);
+        let mut rest = BufReader::with_capacity(1 << 16, &*self.file);
         let mut block = Vec::new();
         while next_block(&mut rest, &mut block)? {
             block.chunks_exact(ENTRY).filter_map(Entry::decode).for_each(&mut each);
