@@ -30,6 +30,9 @@ pub enum Error {
     /// A document that cannot be taken in.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// A query or a filter that cannot be understood, or that does not fit the schema.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// A search that cannot be answered.
     #[error(transparent)]
     Search(#[from] SearchError),
@@ -366,10 +369,102 @@ pub enum IngestError {
     },
 }
 
+/// A query or a filter that cannot be understood, or that does not fit the schema.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// A text that breaks the rules of its language.
+    #[error("{place}: expected {expected}, found {found}; {remedy}")]
+    Syntax {
+        /// The byte at which it is wrong.
+        at: usize,
+        /// That byte, and what stands there.
+        place: String,
+        /// What the language has there.
+        expected: String,
+        /// What was found.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A field that the schema does not have.
+    #[error("{place}: field {field:?} is not in the schema (it has {known}); {remedy}")]
+    UnknownField {
+        /// The byte at which the name stands; `None` in what was not parsed.
+        at: Option<usize>,
+        /// That byte, or the clause.
+        place: String,
+        /// The name as given.
+        field: String,
+        /// The fields that the schema has.
+        known: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A value or an operation that a field of that type does not take.
+    #[error("{place}: field {field:?} is {kind}: expected {expected}, found {found}; {remedy}")]
+    Unfit {
+        /// The byte at which it stands; `None` in what was not parsed.
+        at: Option<usize>,
+        /// That byte, or the clause.
+        place: String,
+        /// The field.
+        field: String,
+        /// Its type.
+        kind: FieldType,
+        /// What such a field takes.
+        expected: &'static str,
+        /// What was found.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A number outside its bounds, in a query that was built.
+    #[error("{place}: expected {expected}, found {found}; keep it within these bounds")]
+    Number {
+        /// The clause.
+        place: String,
+        /// The bounds.
+        expected: &'static str,
+        /// The number.
+        found: String,
+    },
+    /// A query larger than what is answered.
+    #[error(
+        "{place}: expected at most {most} {what}, found more; make the query smaller, long lists of values go into one IN (…)"
+    )]
+    TooLarge {
+        /// Where the limit was passed.
+        place: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        most: usize,
+    },
+}
+
 /// A search that cannot be answered.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SearchError {
+    /// A fusion with numbers that make no order.
+    #[error("the fusion {fusion} cannot be used: {reason}; `Fusion::default()` is one that can")]
+    Fusion {
+        /// The fusion.
+        fusion: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A field that cannot be sorted by or counted.
+    #[error(
+        "field {field:?}: expected a keyword, an integer, a float, a date or a boolean to sort by or to count, found {found}; name another field"
+    )]
+    Field {
+        /// Its name.
+        field: String,
+        /// What the schema has.
+        found: String,
+    },
     /// Vectors were asked for, and nothing can turn the query into one.
     #[error("this search needs the query as a vector, and {why}; {remedy}, or search with `Mode::Lexical`")]
     NoQueryVector {

@@ -43,15 +43,19 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
+mod codes;
 mod crash;
 mod error;
 pub mod evaluate;
 mod index;
 mod ingest;
 mod lexical;
+mod mapped;
 mod model;
+mod numbers;
 mod parallel;
 mod passage;
+mod query;
 mod rank;
 mod schema;
 mod search;
@@ -59,14 +63,18 @@ mod semantic;
 mod store;
 
 pub use check::{Problem, Repaired, Report, repair, verify};
-pub use error::{Error, EvaluateError, IngestError, ModelError, OpenError, Result, SchemaError, SearchError, StorageError};
+pub use error::{
+    Error, EvaluateError, IngestError, ModelError, OpenError, QueryError, Result, SchemaError, SearchError, StorageError,
+};
 pub use index::{GenerationInfo, Index, Options, Writer};
 pub use ingest::{Monitor, PendingCommit, Progress};
 pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder, Judgement, ModelIdentity, Precision};
 pub use passage::PassageOptions;
-pub use schema::{Date, Document, Field, FieldType, Schema, SchemaBuilder, Value};
+pub use query::{Comparison, Filter, Ignored, Query};
+pub use rank::{Combination, Explanation, Fusion};
+pub use schema::{Date, Document, Field, FieldType, Language, Schema, SchemaBuilder, Value};
 pub use search::{
-    CancelToken, DocumentLogit, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot, StageRank,
-    Storage, Timings,
+    CancelToken, DocumentLogit, Facet, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot,
+    StageRank, Storage, Timings,
 };
 pub use store::{Durability, Housekeeping};

@@ -9,7 +9,7 @@ use crate::error::{Error, StorageError};
 use crate::ingest::build_words;
 use crate::lexical::WordsReader;
 use crate::search::value_json;
-use crate::store::{Generation, Rescue, Rescued, Stated};
+use crate::store::{Generation, Header, Rescue, Rescued, Stated};
 
 /// What [`repair`] did.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Repaired, Error> {
     let ordinals = view.ordinals()?;
     let torn = Torn::find(&stated, &ordinals);
     let numbers: BTreeSet<u64> = stated.iter().map(|document| document.number).collect();
-    let words_agree = !words_damaged && words_are_of(&words_path, &header.words.meta, &numbers);
+    let words_agree = !words_damaged && words_are_of(&words_path, &header, &numbers);
     if torn.is_empty() && words_agree {
         if !done.is_empty() {
             store.publish_rest(header.words, &header.files.word_files())?;
@@ -101,7 +101,7 @@ fn write_down(aside: &Path, view: &Generation, stated: &[Stated], torn: &Torn) -
     let positions: Vec<usize> =
         (0..passages.documents.len()).filter(|&at| torn.orphans.contains(&passages.documents[at])).collect();
     let mut lines = String::new();
-    for (&at, passage) in positions.iter().zip(view.read_passages(&passages, &positions, None)?) {
+    for (&at, passage) in positions.iter().zip(view.read_passages(&passages.addresses_at(&positions), None)?) {
         let object =
             json!({"document": passages.documents[at], "field": passage.field, "start": passage.start, "text": passage.text});
         lines.push_str(&object.to_string());
@@ -147,7 +147,7 @@ impl Torn {
 }
 
 /// Whether the words can be read and are those of exactly these documents.
-fn words_are_of(path: &Path, meta: &[u8], numbers: &BTreeSet<u64>) -> bool {
-    let found = WordsReader::open(path, meta).and_then(|words| words.numbers());
+fn words_are_of(path: &Path, header: &Header, numbers: &BTreeSet<u64>) -> bool {
+    let found = WordsReader::open(path, &header.schema, &header.words.meta).and_then(|words| words.numbers());
     found.is_ok_and(|found| found.len() == numbers.len() && found.iter().all(|number| numbers.contains(number)))
 }

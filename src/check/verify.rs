@@ -158,7 +158,7 @@ fn compare(report: &mut Report, generation: &Generation, words: bool) -> Result<
         let rows = generation.read_documents(&index, &numbers, &names)?;
         let positions: Vec<usize> =
             chunk.iter().flat_map(|document| places.get(&document.number).into_iter().flatten().copied()).collect();
-        let mut texts = generation.read_passages(&passages, &positions, header.vocabulary.as_deref())?.into_iter();
+        let mut texts = generation.read_passages(&passages.addresses_at(&positions), header.vocabulary.as_deref())?.into_iter();
         let mut facts = (Vec::new(), Vec::new());
         for (document, values) in chunk.iter().zip(rows) {
             let mine = places.get(&document.number).map_or(&[][..], Vec::as_slice);
@@ -185,7 +185,7 @@ fn compare(report: &mut Report, generation: &Generation, words: bool) -> Result<
     }
     if words {
         let path = layout.words(header.words.epoch);
-        let mut found = WordsReader::open(&path, &header.words.meta)?.numbers()?;
+        let mut found = WordsReader::open(&path, &header.schema, &header.words.meta)?.numbers()?;
         found.sort_unstable();
         let mut expected: Vec<u64> = stated.iter().map(|document| document.number).collect();
         expected.sort_unstable();

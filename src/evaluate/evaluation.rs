@@ -200,7 +200,8 @@ impl<'a> Evaluation<'a> {
 
     fn search(&self, stage: Stage, text: &str) -> Search<'a> {
         // Keys are all that is needed; reading what a page shows of a hundred hits would be most of the time.
-        let search = self.snapshot.search(text).candidates(self.candidates).limit(self.candidates).keys_only().logit_cache(false);
+        let search =
+            self.snapshot.search(text).plain().candidates(self.candidates).limit(self.candidates).keys_only().logit_cache(false);
         let search = match self.passages {
             Some(passages) => search.passages_per_document(passages),
             None => search,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::check::{Report, verify};
 use crate::error::{Error, IngestError, OpenError};
+use crate::ingest::extend_schema;
 use crate::lexical::WordsWriter;
 use crate::model::Encoder;
 use crate::search::Snapshot;
@@ -58,7 +59,8 @@ impl Index {
         match (Header::read(&layout), &options.schema) {
             (Err(Error::Open(OpenError::NotFound { .. })), _) => create(&layout, &options)?,
             (Ok(header), Some(schema)) if header.schema.is_extended_by(schema) => {
-                StoreWriter::open(layout.root(), &WriterSettings::default())?.0.extend_schema(schema)?;
+                let (mut store, _) = StoreWriter::open(layout.root(), &WriterSettings::default())?;
+                extend_schema(&mut store, schema)?;
             }
             (other, _) => drop(other?),
         }
@@ -182,7 +184,7 @@ fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
         passages = passages.clamped();
     }
     StoreWriter::create(layout, |layout| {
-        let words = WordsWriter::create(&layout.words(0))?;
+        let words = WordsWriter::create(&layout.words(0), &schema)?;
         let header = Header {
             generation: 0,
             published: 0,

@@ -16,7 +16,7 @@ mod rebuild;
 mod write;
 
 pub(crate) use pipeline::Pipeline;
-pub(crate) use rebuild::{build_words, open_or_rebuild_words};
+pub(crate) use rebuild::{build_words, extend_schema, open_or_rebuild_words};
 
 pub use monitor::{Monitor, Progress};
 pub use pipeline::PendingCommit;

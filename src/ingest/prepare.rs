@@ -123,8 +123,7 @@ mod tests {
         writer.commit().unwrap();
         let generation = Generation::open(&path, Default::default()).unwrap();
         let passages = generation.passage_index().unwrap();
-        let positions: Vec<usize> = (0..passages.documents.len()).collect();
-        let found = generation.read_passages(&passages, &positions, vocabulary).unwrap();
+        let found = generation.read_passages(&passages.addresses, vocabulary).unwrap();
         passages.documents.iter().copied().zip(found).collect()
     }
 

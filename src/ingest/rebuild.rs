@@ -2,7 +2,7 @@
 
 use crate::error::{Error, StorageError};
 use crate::lexical::{WordsCommit, WordsReader, WordsWriter};
-use crate::schema::{FieldType, Value};
+use crate::schema::{FieldType, Schema};
 use crate::store::{Generation, StoreWriter};
 
 /// Documents that are read at once.
@@ -22,30 +22,38 @@ pub(crate) fn open_or_rebuild_words(store: &mut StoreWriter) -> Result<WordsWrit
     let (epoch, state) = build_words(&generation)?;
     let next = store.header().next_document;
     store.publish(state.state(epoch), &state.files, next)?;
-    Ok(WordsWriter::open(&store.layout().words(epoch), &state.meta, state.opstamp)?)
+    Ok(WordsWriter::open(&store.layout().words(epoch), &store.header().schema, &state.meta, state.opstamp)?)
+}
+
+/// Adds fields without values, and the words for them, unless another process has done it meanwhile.
+pub(crate) fn extend_schema(store: &mut StoreWriter, schema: &Schema) -> Result<(), Error> {
+    store.extend_schema(schema, |generation| {
+        let (epoch, words) = build_words(generation)?;
+        Ok((words.state(epoch), words.files))
+    })
 }
 
 fn open_words(store: &StoreWriter) -> Result<WordsWriter, StorageError> {
     let header = store.header();
     drop(WordsReader::of(store.layout(), header, store.sound())?);
-    WordsWriter::open(&store.layout().words(header.words.epoch), &header.words.meta, header.words.opstamp)
+    WordsWriter::open(&store.layout().words(header.words.epoch), &header.schema, &header.words.meta, header.words.opstamp)
 }
 
 /// Writes the words of all documents of a generation under a new epoch; gives that and the state.
 pub(crate) fn build_words(generation: &Generation) -> Result<(u64, WordsCommit), Error> {
     let epoch = generation.layout.next_epoch();
     let path = generation.layout.words(epoch);
-    let empty = WordsWriter::create(&path)?;
-    let mut words = WordsWriter::open(&path, &empty.meta, empty.opstamp)?;
+    let schema = &generation.header.schema;
+    let empty = WordsWriter::create(&path, schema)?;
+    let mut words = WordsWriter::open(&path, schema, &empty.meta, empty.opstamp)?;
     let documents = generation.document_index()?;
-    let searched = |kind| matches!(kind, FieldType::Heading | FieldType::Text);
-    let fields = generation.header.schema.fields().iter().filter(|field| searched(field.kind()));
+    let fields = schema.fields().iter().filter(|field| field.kind() != FieldType::Stored);
     let names: Vec<&str> = fields.map(|field| field.name()).collect();
     let numbers: Vec<u64> = documents.entries().map(|(number, _)| number).collect();
     for chunk in numbers.chunks(CHUNK) {
         let rows = generation.read_documents(&documents, chunk, &names)?;
         for (number, values) in chunk.iter().zip(rows) {
-            words.add(*number, values.iter().filter_map(|(_, value)| Value::as_text(value)))?;
+            words.add(*number, |name| values.iter().find(|(field, _)| field == name).map(|(_, value)| value))?;
         }
     }
     Ok((epoch, words.prepare(generation.header.generation + 1)?))

@@ -8,7 +8,6 @@ use super::prepare::Prepared;
 use crate::crash;
 use crate::error::{Error, StorageError};
 use crate::lexical::WordsWriter;
-use crate::schema::{FieldType, Schema, Value};
 use crate::store::{Content, DocumentRow, Generation, Header, StoreWriter, WordsState, damaged};
 
 /// Rows, and bytes of text and vectors, that are collected before they are written.
@@ -31,7 +30,7 @@ impl Destination {
     }
 
     pub(super) fn add(&mut self, document: Prepared) -> Result<(), Error> {
-        self.words.add(document.number, texts(&self.store.header().schema, &document))?;
+        self.words.add(document.number, |name| document.document.get(name))?;
         self.rows += document.passages.len().max(1);
         self.bytes += document.bytes();
         self.waiting.push(document);
@@ -115,7 +114,7 @@ impl Destination {
         let words = WordsState { epoch, ..earlier.words.clone() };
         self.store.restore(&earlier, words, &files)?;
         let header = self.store.header().clone();
-        self.words = WordsWriter::open(&to, &header.words.meta, header.words.opstamp)?;
+        self.words = WordsWriter::open(&to, &header.schema, &header.words.meta, header.words.opstamp)?;
         self.clean();
         let contents = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
         Ok((contents, header))
@@ -150,10 +149,4 @@ impl Destination {
         self.monitor.written(documents.len() as u64);
         Ok(())
     }
-}
-
-/// The headings and texts of a document, for its words.
-fn texts<'a>(schema: &'a Schema, prepared: &'a Prepared) -> impl Iterator<Item = &'a str> {
-    let searched = schema.fields().iter().filter(|field| matches!(field.kind(), FieldType::Heading | FieldType::Text));
-    searched.filter_map(|field| prepared.document.get(field.name()).and_then(Value::as_text))
 }

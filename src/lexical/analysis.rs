@@ -1,40 +1,94 @@
-//! Text to words: split at what is neither letter nor digit, lower case, without stop words, stemmed (Porter2, English).
+//! Text to words: split at what is neither letter nor digit, lower case, without the stop words of its language, stemmed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
-use tantivy::tokenizer::{Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer};
+use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, Stemmer, StopWordFilter, TextAnalyzer, Token};
 
-/// The name under which tantivy's schema knows this analysis. Another analysis needs another name, and the words a rebuild.
-pub(super) const NAME: &str = "fossick_english_1";
+use super::tokenizer::WordsAndPairs;
+use crate::schema::{FieldType, Language, Schema};
 
 /// Longer ones are no words, and tantivy stores none longer than 64 KiB.
 const LONGEST_WORD: usize = 255;
 
-/// Turns text into the words that are indexed and searched.
+/// The name under which tantivy's schema knows the analysis of a language. Another analysis needs another name, and the words a rebuild.
+pub(super) fn name(language: Language) -> String {
+    format!("fossick_2_{language:?}").to_lowercase()
+}
+
+/// How a language's words are found.
+pub(super) fn analyzer(language: Language) -> TextAnalyzer {
+    let words = TextAnalyzer::builder(WordsAndPairs).filter(RemoveLongFilter::limit(LONGEST_WORD)).filter(LowerCaser);
+    let Some(language) = of_tantivy(language) else { return words.build() };
+    match StopWordFilter::new(language) {
+        Some(stop) => words.filter(stop).filter(Stemmer::new(language)).build(),
+        None => words.filter(Stemmer::new(language)).build(),
+    }
+}
+
+fn of_tantivy(language: Language) -> Option<tantivy::tokenizer::Language> {
+    use tantivy::tokenizer::Language as Tantivy;
+    Some(match language {
+        Language::Neutral => return None,
+        Language::English => Tantivy::English,
+        Language::Arabic => Tantivy::Arabic,
+        Language::Danish => Tantivy::Danish,
+        Language::Dutch => Tantivy::Dutch,
+        Language::Finnish => Tantivy::Finnish,
+        Language::French => Tantivy::French,
+        Language::German => Tantivy::German,
+        Language::Greek => Tantivy::Greek,
+        Language::Hungarian => Tantivy::Hungarian,
+        Language::Italian => Tantivy::Italian,
+        Language::Norwegian => Tantivy::Norwegian,
+        Language::Portuguese => Tantivy::Portuguese,
+        Language::Romanian => Tantivy::Romanian,
+        Language::Russian => Tantivy::Russian,
+        Language::Spanish => Tantivy::Spanish,
+        Language::Swedish => Tantivy::Swedish,
+        Language::Tamil => Tantivy::Tamil,
+        Language::Turkish => Tantivy::Turkish,
+    })
+}
+
+/// The languages of the fields that are searched by words.
+pub(super) fn languages(schema: &Schema) -> BTreeSet<Language> {
+    let searched = |kind| matches!(kind, FieldType::Heading | FieldType::Text);
+    schema.fields().iter().filter(|field| searched(field.kind())).map(|field| field.language()).collect()
+}
+
+/// Turns text into the words that are indexed and searched, in one language or in each of several.
 #[derive(Clone)]
 pub(crate) struct Analyzer {
-    inner: TextAnalyzer,
+    inner: Vec<TextAnalyzer>,
 }
 
 impl Analyzer {
-    pub(crate) fn new() -> Self {
-        let words =
-            TextAnalyzer::builder(SimpleTokenizer::default()).filter(RemoveLongFilter::limit(LONGEST_WORD)).filter(LowerCaser);
-        let inner = match StopWordFilter::new(Language::English) {
-            Some(stop) => words.filter(stop).filter(Stemmer::new(Language::English)).build(),
-            None => words.filter(Stemmer::new(Language::English)).build(),
-        };
-        Self { inner }
+    /// In the languages of a schema: which one a query is in is not known.
+    pub(crate) fn of(schema: &Schema) -> Self {
+        Self { inner: languages(schema).into_iter().map(analyzer).collect() }
     }
 
-    pub(super) fn inner(&self) -> TextAnalyzer {
-        self.inner.clone()
+    pub(crate) fn in_language(language: Language) -> Self {
+        Self { inner: vec![analyzer(language)] }
     }
 
-    /// Calls `each` with every word, in order, repeated where the text repeats it.
+    /// Calls `each` with every word, in order, repeated where the text repeats it. A word that two languages make alike comes once.
+    pub(super) fn tokens(&mut self, text: &str, mut each: impl FnMut(&Token)) {
+        let mut known: HashSet<(usize, String)> = HashSet::new();
+        let several = self.inner.len() > 1;
+        for inner in &mut self.inner {
+            inner.token_stream(text).process(&mut |token| {
+                if !several || known.insert((token.offset_from, token.text.clone())) {
+                    each(token);
+                }
+            });
+        }
+    }
+
+    /// As [`Analyzer::tokens`], the words alone.
     pub(crate) fn words(&mut self, text: &str, mut each: impl FnMut(&str)) {
-        self.inner.token_stream(text).process(&mut |token| each(&token.text));
+        self.tokens(text, |token| each(&token.text));
     }
 
     /// The different words of a text.
@@ -48,13 +102,22 @@ impl Analyzer {
         words
     }
 
-    /// Where a text has one of the words, in bytes.
+    /// Where a text has one of the words, in bytes, ascending.
     pub(crate) fn places(&mut self, text: &str, wanted: &HashSet<String>) -> Vec<Range<usize>> {
-        let mut places = Vec::new();
-        self.inner.token_stream(text).process(&mut |token| {
+        let mut places: Vec<Range<usize>> = Vec::new();
+        self.tokens(text, |token| {
             if wanted.contains(&token.text) {
                 places.push(token.offset_from..token.offset_to);
             }
+        });
+        places.sort_unstable_by_key(|place| (place.start, place.end));
+        // Pairs of characters overlap.
+        places.dedup_by(|next, last| {
+            let touches = next.start < last.end;
+            if touches {
+                last.end = last.end.max(next.end);
+            }
+            touches
         });
         places
     }
@@ -64,17 +127,21 @@ impl Analyzer {
 mod tests {
     use super::*;
 
+    fn english() -> Analyzer {
+        Analyzer::in_language(Language::English)
+    }
+
     #[test]
     fn words_lose_case_stop_words_and_endings() {
         let mut found = Vec::new();
-        Analyzer::new().words("The Patents, of a Patent-holder; été", |word| found.push(word.to_owned()));
+        english().words("The Patents, of a Patent-holder; été", |word| found.push(word.to_owned()));
         assert_eq!(found, ["patent", "patent", "holder", "été"]);
     }
 
     #[test]
     fn words_are_found_where_they_stand_in_any_form() {
         let text = "Été: patents, and the PATENTED thing";
-        let mut analyzer = Analyzer::new();
+        let mut analyzer = english();
         let wanted = analyzer.set("patent été the");
         let found: Vec<&str> = analyzer.places(text, &wanted).into_iter().map(|place| &text[place]).collect();
         assert_eq!(found, ["Été", "patents", "PATENTED"]);
@@ -83,7 +150,23 @@ mod tests {
     #[test]
     fn a_word_without_end_is_dropped() {
         let mut found = 0;
-        Analyzer::new().words(&"x".repeat(100_000), |_| found += 1);
+        english().words(&"x".repeat(100_000), |_| found += 1);
         assert_eq!(found, 0);
+    }
+
+    #[test]
+    fn each_language_has_its_stems_and_neutral_text_none() {
+        let mut german = Analyzer::in_language(Language::German);
+        assert_eq!(german.set("die Häuser"), german.set("Haus Häusern").difference(&HashSet::new()).cloned().collect());
+        assert_eq!(Analyzer::in_language(Language::Neutral).set("the Houses"), ["the", "houses"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_query_is_read_in_every_language_of_the_schema() {
+        let schema = Schema::builder().text("body").text_in("text", Language::German).build().unwrap();
+        let words = Analyzer::of(&schema).set("Katzen running");
+        for word in ["katz", "run"] {
+            assert!(words.contains(word), "{words:?}");
+        }
     }
 }

@@ -1,49 +1,55 @@
 //! BM25 search over one state of the words.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tantivy::collector::TopDocs;
+use tantivy::collector::DocSetCollector;
 use tantivy::directory::MmapDirectory;
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::query::{EnableScoring, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
+use super::best::best;
+use super::columns::{Counts, ValueColumn, count, sorted};
+use super::compile::Compiler;
 use super::directory::CommittedDirectory;
-use super::{Analyzer, Fields, failed, schema};
+use super::explain::Explainer;
+use super::{Fields, NUMBER, column, failed, layout, register_analyses};
 use crate::error::StorageError;
+use crate::numbers::NumberSet;
+use crate::query::{Filter, Query};
+use crate::rank::Explanation;
+use crate::schema::{FieldType, Schema};
 use crate::store::{Header, Layout, SoundFiles};
-
-/// Different words of a query that count; what a person types has fewer, and a text pasted whole is cut here.
-const MOST_WORDS: usize = 1024;
 
 /// One state of the words, for searching; tantivy's BM25 has k1 = 1.2 and b = 0.75 (Robertson and Zaragoza 2009, eq. 3.15).
 pub(crate) struct WordsReader {
     path: PathBuf,
     reader: IndexReader,
+    schema: Schema,
     fields: Fields,
 }
 
 impl WordsReader {
     /// Opens the state that the bytes of its `meta.json` name.
-    pub(crate) fn open(path: &Path, meta: &[u8]) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path, schema: &Schema, meta: &[u8]) -> Result<Self, StorageError> {
         let failed = failed(path, "opening the words");
         let directory = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
         let index = Index::open(CommittedDirectory::for_reading(path, directory, meta)).map_err(&failed)?;
-        let (expected, fields) = schema();
+        let (expected, fields) = layout(schema);
         if index.schema() != expected {
             let fact = "the words have other fields than this version of fossick writes".to_owned();
             return Err(StorageError::Inconsistent { path: path.to_path_buf(), fact });
         }
+        register_analyses(&index, &fields.languages);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(&failed)?;
-        Ok(Self { path: path.to_path_buf(), reader, fields })
+        Ok(Self { path: path.to_path_buf(), reader, schema: schema.clone(), fields })
     }
 
     /// Opens the words that a header names, after all of their files were found sound.
     pub(crate) fn of(layout: &Layout, header: &Header, sound: &SoundFiles) -> Result<Self, StorageError> {
         let path = layout.words(header.words.epoch);
         sound.check(&path, &header.files.words)?;
-        let words = Self::open(&path, &header.words.meta)?;
+        let words = Self::open(&path, &header.schema, &header.words.meta)?;
         if words.count() == header.documents {
             return Ok(words);
         }
@@ -62,68 +68,110 @@ impl WordsReader {
         let failed = failed(&self.path, "listing the words' documents");
         let mut numbers = Vec::new();
         for segment in self.reader.searcher().segment_readers() {
-            let column = segment.fast_fields().u64("number").map_err(&failed)?;
+            let column = segment.fast_fields().u64(NUMBER).map_err(&failed)?;
             numbers.extend(segment.doc_ids_alive().filter_map(|document| column.first(document)));
         }
         Ok(numbers)
     }
 
-    /// The best `limit` documents for any of the query's words, as (number, score), best first; equal scores in the order of
-    /// `rank_of_equals`, which must be a total order on documents.
+    /// The best `limit` documents for a query, of `among` where that is given, as (number, score), best first; equal scores in the
+    /// order of `rank_of_equals`, which must be a total order on documents.
     pub(crate) fn search<K: Ord>(
         &self,
-        query: &str,
+        query: &Query,
         limit: usize,
+        among: Option<&NumberSet>,
+        number_of: &dyn Fn(&str) -> Option<u64>,
         rank_of_equals: impl Fn(u64) -> K,
     ) -> Result<Vec<(u64, f32)>, StorageError> {
         let searcher = self.reader.searcher();
         let limit = limit.min(searcher.num_docs() as usize);
-        let Some(query) = self.any_word(query) else { return Ok(Vec::new()) };
-        if limit == 0 {
+        if limit == 0 || among.is_some_and(|among| among.len() == 0) {
             return Ok(Vec::new());
         }
-        let failed = failed(&self.path, "searching the words");
-        let numbers = searcher.segment_readers().iter().map(|segment| segment.fast_fields().u64("number"));
-        let numbers = numbers.collect::<tantivy::Result<Vec<_>>>().map_err(&failed)?;
-        // Tantivy breaks ties by where a document happens to lie. Ask for more until the boundary is not a tie.
-        let mut depth = limit;
-        let found = loop {
-            let found = searcher.search(&*query, &TopDocs::with_limit(depth).order_by_score()).map_err(&failed)?;
-            let boundary = found.get(limit - 1).map(|(score, _)| *score);
-            let tied = found.len() == depth && found.last().map(|(score, _)| *score) == boundary;
-            if !tied || depth >= searcher.num_docs() as usize {
-                break found;
-            }
-            depth = depth.saturating_mul(2).min(searcher.num_docs() as usize).max(depth + 1);
-        };
-        let number = |segment: u32, document: u32| numbers.get(segment as usize).and_then(|column| column.first(document));
-        let mut hits: Vec<(u64, f32)> =
-            found.into_iter().filter_map(|(score, at)| Some((number(at.segment_ord, at.doc_id)?, score))).collect();
+        let query = self.compiler(number_of).query(query);
+        let mut hits = best(&searcher, &*query, limit, among).map_err(failed(&self.path, "searching the words"))?;
         hits.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0))));
         hits.truncate(limit);
         Ok(hits)
     }
 
-    /// A query for any of the words; a repeated word counts as often as it is said. `None` without words.
-    fn any_word(&self, query: &str) -> Option<Box<dyn Query>> {
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        let mut order = Vec::new();
-        Analyzer::new().words(query, |word| {
-            if let Some(count) = counts.get_mut(word) {
-                *count += 1;
-            } else if order.len() < MOST_WORDS {
-                counts.insert(word.to_owned(), 1);
-                order.push(word.to_owned());
-            }
-        });
-        let clause = |word: &String| -> (Occur, Box<dyn Query>) {
-            let term: Box<dyn Query> =
-                Box::new(TermQuery::new(Term::from_field_text(self.fields.words, word), IndexRecordOption::WithFreqs));
-            match counts.get(word) {
-                Some(&count) if count > 1 => (Occur::Should, Box::new(BoostQuery::new(term, count as f32))),
-                _ => (Occur::Should, term),
-            }
-        };
-        (!order.is_empty()).then(|| Box::new(BooleanQuery::new(order.iter().map(clause).collect())) as Box<dyn Query>)
+    /// The documents that meet a filter.
+    pub(crate) fn filtered(&self, filter: &Filter, number_of: &dyn Fn(&str) -> Option<u64>) -> Result<NumberSet, StorageError> {
+        let failed = failed(&self.path, "filtering");
+        let query = self.compiler(number_of).filter(filter);
+        let searcher = self.reader.searcher();
+        let weight = query.weight(EnableScoring::disabled_from_searcher(&searcher)).map_err(&failed)?;
+        let mut found = NumberSet::default();
+        for segment in searcher.segment_readers() {
+            let numbers = segment.fast_fields().u64(NUMBER).map_err(&failed)?;
+            let alive = segment.alive_bitset();
+            let mut collect = |documents: &[u32]| {
+                let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
+                alive.filter_map(|&document| numbers.first(document)).for_each(|number| found.insert(number));
+            };
+            weight.for_each_no_score(segment, &mut collect).map_err(&failed)?;
+        }
+        Ok(found)
+    }
+
+    /// How many documents match a query, of `among` where that is given, and for each field the `most` most frequent values of those.
+    pub(crate) fn count_values(
+        &self,
+        query: &Query,
+        among: Option<&NumberSet>,
+        number_of: &dyn Fn(&str) -> Option<u64>,
+        fields: &[(&str, usize)],
+    ) -> Result<(u64, Vec<Counts>), StorageError> {
+        let names: Vec<(String, FieldType, usize)> =
+            fields.iter().filter_map(|(field, most)| self.column(field).map(|(name, kind)| (name, kind, *most))).collect();
+        let columns: Vec<_> = names.iter().map(|(name, kind, most)| (ValueColumn { name, kind: *kind }, *most)).collect();
+        let query = self.compiler(number_of).query(query);
+        count(&self.reader.searcher(), &*query, among, &columns).map_err(failed(&self.path, "counting values"))
+    }
+
+    /// The first `limit` documents that match a query, by the values of a field; those without one last, equal ones in the order of
+    /// `rank_of_equals`.
+    pub(crate) fn sorted<K: Ord>(
+        &self,
+        query: &Query,
+        among: Option<&NumberSet>,
+        number_of: &dyn Fn(&str) -> Option<u64>,
+        (field, descending): (&str, bool),
+        limit: usize,
+        rank_of_equals: impl Fn(u64) -> K,
+    ) -> Result<Vec<u64>, StorageError> {
+        let Some((name, kind)) = self.column(field) else { return Ok(Vec::new()) };
+        let column = ValueColumn { name: &name, kind };
+        let query = self.compiler(number_of).query(query);
+        sorted(&self.reader.searcher(), &*query, among, &column, descending, limit, rank_of_equals)
+            .map_err(failed(&self.path, "sorting"))
+    }
+
+    /// Where the score of a document comes from; `None` where it does not match.
+    pub(crate) fn explain(
+        &self,
+        query: &Query,
+        number: u64,
+        number_of: &dyn Fn(&str) -> Option<u64>,
+    ) -> Result<Option<Explanation>, StorageError> {
+        let failed = failed(&self.path, "explaining a score");
+        let searcher = self.reader.searcher();
+        let one = TermQuery::new(Term::from_field_u64(self.fields.number, number), IndexRecordOption::Basic);
+        let found = searcher.search(&one, &DocSetCollector).map_err(&failed)?;
+        let Some(document) = found.into_iter().next() else { return Ok(None) };
+        let explainer = Explainer { searcher: &searcher, compiler: self.compiler(number_of), document };
+        Ok(explainer.explain(query))
+    }
+
+    /// The column of a field that has values.
+    fn column(&self, field: &str) -> Option<(String, FieldType)> {
+        let (place, field) = self.schema.fields().iter().enumerate().find(|(_, known)| known.name() == field)?;
+        let has_values = !matches!(field.kind(), FieldType::Heading | FieldType::Text | FieldType::Stored);
+        has_values.then(|| (column(place), field.kind()))
+    }
+
+    fn compiler<'a>(&'a self, number_of: &'a dyn Fn(&str) -> Option<u64>) -> Compiler<'a> {
+        Compiler { schema: &self.schema, fields: &self.fields, number_of }
     }
 }

@@ -1,20 +1,24 @@
 //! Adding to the words, and keeping them at what is committed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use tantivy::directory::{Directory, MmapDirectory};
 use tantivy::index::{SegmentId, SegmentMeta};
 use tantivy::merge_policy::{LogMergePolicy, MergePolicy};
+use tantivy::tokenizer::PreTokenizedString;
 use tantivy::{Index, IndexSettings, IndexWriter, TantivyDocument, Term};
 
 use super::directory::{CommittedDirectory, MANAGED, META};
-use super::{Analyzer, Fields, analysis, failed, schema};
+use super::{Analyzer, Fields, failed, layout, register_analyses};
 use crate::crash;
 use crate::error::StorageError;
+use crate::schema::{FieldType, Language, Schema, Value};
 use crate::store::WordsState;
 
 /// Memory for words that are not written yet; one thread, so that a commit makes one segment.
@@ -30,6 +34,7 @@ pub(crate) struct WordsWriter {
     path: PathBuf,
     directory: CommittedDirectory,
     writer: IndexWriter,
+    schema: Schema,
     fields: Fields,
 }
 
@@ -57,7 +62,7 @@ impl Drop for WordsWriter {
 
 impl WordsWriter {
     /// Makes empty words in a new directory; gives that state.
-    pub(crate) fn create(path: &Path) -> Result<WordsCommit, StorageError> {
+    pub(crate) fn create(path: &Path, schema: &Schema) -> Result<WordsCommit, StorageError> {
         if path.exists() {
             fs::remove_dir_all(path).map_err(StorageError::io(path, "removing unfinished words"))?;
         }
@@ -65,7 +70,7 @@ impl WordsWriter {
         let failed = failed(path, "creating the words");
         let inner = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
         let directory = CommittedDirectory::for_writing(path, inner);
-        let index = Index::create(directory.clone(), schema().0, IndexSettings::default()).map_err(&failed)?;
+        let index = Index::create(directory.clone(), layout(schema).0, IndexSettings::default()).map_err(&failed)?;
         let opstamp = index.load_metas().map_err(&failed)?.opstamp;
         Ok(WordsCommit { opstamp, meta: read_meta(path, &directory)?, files: Vec::new() })
     }
@@ -83,7 +88,7 @@ impl WordsWriter {
     }
 
     /// Opens the words for writing at the given state: what a writer that died had done beyond it is undone.
-    pub(crate) fn open(path: &Path, meta: &[u8], opstamp: u64) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path, schema: &Schema, meta: &[u8], opstamp: u64) -> Result<Self, StorageError> {
         remove_uncommitted_deletes(path, opstamp)?;
         mend_list_of_files(path)?;
         let failed = failed(path, "opening the words for writing");
@@ -94,18 +99,40 @@ impl WordsWriter {
         }
         crash::point("words: meta.json is restored")?;
         let index = Index::open(directory.clone()).map_err(&failed)?;
-        index.tokenizers().register(analysis::NAME, Analyzer::new().inner());
+        let (_, fields) = layout(schema);
+        register_analyses(&index, &fields.languages);
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
         writer.set_merge_policy(Box::new(policy()));
-        let (_, fields) = schema();
-        Ok(Self { path: path.to_path_buf(), directory, writer, fields })
+        Ok(Self { path: path.to_path_buf(), directory, writer, schema: schema.clone(), fields })
     }
 
-    /// Adds a document's words.
-    pub(crate) fn add<'a>(&self, number: u64, texts: impl Iterator<Item = &'a str>) -> Result<(), StorageError> {
+    /// Adds a document's words and values.
+    pub(crate) fn add<'a>(&self, number: u64, value_of: impl Fn(&str) -> Option<&'a Value>) -> Result<(), StorageError> {
         let mut document = TantivyDocument::default();
         document.add_u64(self.fields.number, number);
-        texts.for_each(|text| document.add_text(self.fields.words, text));
+        let several = self.fields.languages.len() > 1;
+        for (field, own) in self.schema.fields().iter().zip(&self.fields.own) {
+            let (Some(value), Some(own)) = (value_of(field.name()), *own) else { continue };
+            match value {
+                Value::Text(text) if field.kind() == FieldType::Keyword => {
+                    document.add_text(own, &*shortened(text));
+                }
+                Value::Text(text) => {
+                    match several {
+                        true => document.add_pre_tokenized_text(self.fields.words, analysed(text, field.language())),
+                        false => document.add_text(self.fields.words, text),
+                    }
+                    if own != self.fields.words {
+                        document.add_text(own, text);
+                    }
+                }
+                Value::Integer(number) => document.add_i64(own, *number),
+                Value::Date(date) => document.add_i64(own, date.micros()),
+                // Zero has one sign, as comparisons have it.
+                Value::Float(number) => document.add_f64(own, *number + 0.0),
+                Value::Boolean(truth) => document.add_bool(own, *truth),
+            }
+        }
         self.writer.add_document(document).map(|_| ()).map_err(failed(&self.path, "adding words"))
     }
 
@@ -199,6 +226,24 @@ impl WordsWriter {
     }
 }
 
+/// A keyword as it is compared: one that is longer than tantivy's terms ends in its hash.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 32 << 10;
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let hash = Sha256::digest(text.as_bytes());
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    Cow::Owned(format!("{}{hash}", &text[..text.floor_char_boundary(LONGEST)]))
+}
+
+/// The words of a text, for a field with those of several languages.
+fn analysed(text: &str, language: Language) -> PreTokenizedString {
+    let mut tokens = Vec::new();
+    Analyzer::in_language(language).tokens(text, |token| tokens.push(token.clone()));
+    PreTokenizedString { text: text.to_owned(), tokens }
+}
+
 /// When tantivy merges.
 fn policy() -> LogMergePolicy {
     let mut policy = LogMergePolicy::default();
@@ -282,42 +327,56 @@ fn remove_uncommitted_deletes(path: &Path, opstamp: u64) -> Result<(), StorageEr
 mod tests {
     use super::super::WordsReader;
     use super::*;
+    use crate::query::Query;
+
+    fn schema() -> Schema {
+        Schema::builder().text("body").build().unwrap()
+    }
+
+    fn add(writer: &WordsWriter, number: u64, text: &str) -> Result<(), StorageError> {
+        let value = Value::Text(text.to_owned());
+        writer.add(number, |_| Some(&value))
+    }
+
+    fn find<K: Ord>(reader: &WordsReader, text: &str, limit: usize, order: impl Fn(u64) -> K) -> Vec<(u64, f32)> {
+        reader.search(&Query::words(text), limit, None, &|_| None, order).unwrap()
+    }
 
     #[test]
     fn a_state_stays_readable_while_later_ones_are_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
-        writer.add(1, ["the quick brown fox"].into_iter()).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
+        let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
+        add(&writer, 1, "the quick brown fox").unwrap();
         let first = writer.prepare(1).unwrap().meta;
         for number in 2..40 {
-            writer.add(number, ["another fox"].into_iter()).unwrap();
+            add(&writer, number, "another fox").unwrap();
             writer.delete(number - 1);
             writer.prepare(number).unwrap();
         }
-        let reader = WordsReader::open(&path, &first).unwrap();
-        assert_eq!(reader.search("foxes", 10, |number| number).unwrap().first().map(|hit| hit.0), Some(1));
-        assert_eq!(WordsReader::open(&path, &empty).unwrap().count(), 0);
+        let reader = WordsReader::open(&path, &schema(), &first).unwrap();
+        assert_eq!(find(&reader, "foxes", 10, |number| number).first().map(|hit| hit.0), Some(1));
+        assert_eq!(WordsReader::open(&path, &schema(), &empty).unwrap().count(), 0);
     }
 
     #[test]
     fn a_writer_goes_on_from_the_committed_state_not_from_a_later_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
-        writer.add(1, ["kept"].into_iter()).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
+        let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
+        add(&writer, 1, "kept").unwrap();
         let WordsCommit { opstamp: stamp, meta: kept, files } = writer.prepare(1).unwrap();
-        writer.add(2, ["lost"].into_iter()).unwrap();
+        add(&writer, 2, "lost").unwrap();
         writer.prepare(2).unwrap();
         drop(writer);
-        let mut writer = WordsWriter::open(&path, &kept, stamp).unwrap();
+        let mut writer = WordsWriter::open(&path, &schema(), &kept, stamp).unwrap();
         writer.sweep(&files.into_iter().collect());
-        writer.add(3, ["new"].into_iter()).unwrap();
+        add(&writer, 3, "new").unwrap();
         let next = writer.prepare(2).unwrap().meta;
-        let reader = WordsReader::open(&path, &next).unwrap();
-        let found = |word| reader.search(word, 10, |number| number).unwrap().into_iter().map(|hit| hit.0).collect::<Vec<_>>();
+        let reader = WordsReader::open(&path, &schema(), &next).unwrap();
+        let found = |word| find(&reader, word, 10, |number| number).into_iter().map(|hit| hit.0).collect::<Vec<_>>();
         assert_eq!((found("kept"), found("lost"), found("new")), (vec![1], vec![], vec![3]));
     }
 
@@ -325,17 +384,17 @@ mod tests {
     fn deletes_that_were_not_committed_can_be_made_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
-        (1..20).for_each(|number| writer.add(number, ["kept"].into_iter()).unwrap());
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
+        let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
+        (1..20).for_each(|number| add(&writer, number, "kept").unwrap());
         let WordsCommit { opstamp: stamp, meta: kept, .. } = writer.prepare(1).unwrap();
         for _ in 0..3 {
             drop(writer);
-            writer = WordsWriter::open(&path, &kept, stamp).unwrap();
+            writer = WordsWriter::open(&path, &schema(), &kept, stamp).unwrap();
             writer.delete(1);
-            writer.add(20, ["again"].into_iter()).unwrap();
+            add(&writer, 20, "again").unwrap();
             let meta = writer.prepare(2).unwrap().meta;
-            assert_eq!(WordsReader::open(&path, &meta).unwrap().count(), 19);
+            assert_eq!(WordsReader::open(&path, &schema(), &meta).unwrap().count(), 19);
         }
     }
 
@@ -343,14 +402,14 @@ mod tests {
     fn equal_scores_come_in_the_order_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("words-0");
-        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path).unwrap();
-        let mut writer = WordsWriter::open(&path, &empty, stamp).unwrap();
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
+        let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
         for number in 0..20 {
-            writer.add(number, ["same text"].into_iter()).unwrap();
+            add(&writer, number, "same text").unwrap();
         }
         let meta = writer.prepare(1).unwrap().meta;
-        let reader = WordsReader::open(&path, &meta).unwrap();
-        let numbers: Vec<u64> = reader.search("text", 3, std::cmp::Reverse).unwrap().into_iter().map(|hit| hit.0).collect();
+        let reader = WordsReader::open(&path, &schema(), &meta).unwrap();
+        let numbers: Vec<u64> = find(&reader, "text", 3, std::cmp::Reverse).into_iter().map(|hit| hit.0).collect();
         assert_eq!(numbers, [19, 18, 17]);
     }
 }

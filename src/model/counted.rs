@@ -18,10 +18,10 @@ use super::adapter::{DRIVERS, INTERFACES, describe};
 use super::batch::Sequence;
 use super::config::Config;
 use super::files::ModelFiles;
-use super::mapped::Mapped;
 use super::network::Scorer;
 use super::weights::Weights;
 use super::{Device, DeviceKind, Precision};
+use crate::mapped::Mapped;
 
 /// Observers see the launches of the whole process.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::config::Config;
-use super::mapped::Mapped;
 use super::tokenize::Tokenizer;
 use super::weights::Weights;
 use crate::error::ModelError;
+use crate::mapped::Mapped;
 
 /// What an encoder and a cross-encoder have in common.
 pub(super) struct ModelFiles {
@@ -31,7 +31,10 @@ impl ModelFiles {
         let tokenizer_bytes = read(&tokenizer_path)?;
         let tokenizer = Tokenizer::parse(&tokenizer_path, &tokenizer_bytes, config.vocabulary)?;
         let weights_path = directory.join("model.safetensors");
-        let weights = Weights::new(&weights_path, Mapped::open(&weights_path)?)?;
+        let weights = Weights::new(
+            &weights_path,
+            Mapped::open(&weights_path).map_err(|source| ModelError::File { path: weights_path.clone(), source })?,
+        )?;
         Ok(Self { directory: directory.to_path_buf(), config, tokenizer, weights, config_bytes, tokenizer_bytes })
     }
 

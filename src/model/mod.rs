@@ -20,7 +20,6 @@ mod files;
 mod identity;
 mod kernels;
 mod loaded;
-mod mapped;
 mod network;
 mod pace;
 mod precision;

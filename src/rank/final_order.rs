@@ -34,17 +34,11 @@ impl FinalOrder {
     /// The positions of the candidates in their final order, each with the score that put it there: for what was not judged,
     /// the first stage's. Equal scores keep the first stage's order.
     pub(crate) fn arrange(self, candidates: &[Candidate]) -> Vec<(usize, f32)> {
-        let judged = || candidates.iter().filter_map(|candidate| Some((candidate.score, candidate.logit?)));
-        let (mean, deviation) = spread(judged().map(|(score, _)| score));
-        let (_, sigma) = spread(judged().map(|(_, logit)| logit));
-        let tempered = self == Self::Tempered && deviation > 0.0 && sigma > 0.0;
-        let score = |candidate: &Candidate| match candidate.logit {
-            Some(logit) if tempered => {
-                (f64::from(logit) + NOISE / sigma * (f64::from(candidate.score) - mean) / deviation) as f32
-            }
-            // Without any spread of its own the judge says nothing: equal logits keep the first stage's order.
-            Some(logit) => logit,
-            None => candidate.score,
+        let tempering = self.tempering(candidates);
+        let score = |candidate: &Candidate| match (candidate.logit, &tempering) {
+            (Some(logit), Some(tempering)) => tempering.score(candidate.score, logit),
+            (Some(logit), None) => logit,
+            (None, _) => candidate.score,
         };
         let mut order: Vec<(usize, f32)> = candidates.iter().map(score).enumerate().collect();
         order.sort_by(|a, b| match (candidates[a.0].logit, candidates[b.0].logit) {
@@ -55,8 +49,37 @@ impl FinalOrder {
     }
 }
 
+/// What the first stage adds to a logit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Tempering {
+    /// The mean of the first stage's scores over the judged.
+    pub(crate) mean: f64,
+    /// Their standard deviation.
+    pub(crate) deviation: f64,
+    /// 6 / σ, σ being the standard deviation of the logits.
+    pub(crate) share: f64,
+}
+
+impl Tempering {
+    fn score(&self, score: f32, logit: f32) -> f32 {
+        (f64::from(logit) + self.share * (f64::from(score) - self.mean) / self.deviation) as f32
+    }
+}
+
+impl FinalOrder {
+    /// How the first stage tempers the judge; `None` where it does not. Without any spread of its own the judge says nothing: equal
+    /// logits keep the first stage's order.
+    pub(crate) fn tempering(self, candidates: &[Candidate]) -> Option<Tempering> {
+        let judged = || candidates.iter().filter_map(|candidate| Some((candidate.score, candidate.logit?)));
+        let (mean, deviation) = spread(judged().map(|(score, _)| score));
+        let (_, sigma) = spread(judged().map(|(_, logit)| logit));
+        let tempers = self == Self::Tempered && deviation > 0.0 && sigma > 0.0;
+        tempers.then(|| Tempering { mean, deviation, share: NOISE / sigma })
+    }
+}
+
 /// Mean and standard deviation (of the whole, not of a sample); both zero without values.
-fn spread(values: impl Iterator<Item = f32> + Clone) -> (f64, f64) {
+pub(super) fn spread(values: impl Iterator<Item = f32> + Clone) -> (f64, f64) {
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().map(f64::from).sum::<f64>() / count;
     let variance = values.map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;

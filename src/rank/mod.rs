@@ -3,9 +3,12 @@
 //! Pure functions over ranked lists. **Invariant:** no I/O and no models here; a new fusion or a new final order is added
 //! here and nowhere else.
 
+mod explanation;
 mod final_order;
-mod reciprocal;
+mod fusion;
 
-pub(crate) use final_order::Candidate;
+pub use explanation::{Combination, Explanation};
 pub use final_order::FinalOrder;
-pub(crate) use reciprocal::reciprocal_rank_fusion;
+pub(crate) use final_order::{Candidate, Tempering};
+pub use fusion::Fusion;
+pub(crate) use fusion::{Fused, Term, fuse};

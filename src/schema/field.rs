@@ -4,8 +4,8 @@ use std::fmt;
 
 use bincode::{Decode, Encode};
 
-use super::Document;
 use super::value::shorten;
+use super::{Document, Language};
 use crate::error::SchemaError;
 
 /// What a field holds, and what the index does with it.
@@ -52,6 +52,7 @@ impl fmt::Display for FieldType {
 pub struct Field {
     name: String,
     kind: FieldType,
+    language: Language,
 }
 
 impl Field {
@@ -63,6 +64,11 @@ impl Field {
     /// The field's type.
     pub fn kind(&self) -> FieldType {
         self.kind
+    }
+
+    /// The language of its words; of no meaning but for headings and texts.
+    pub fn language(&self) -> Language {
+        self.language
     }
 }
 
@@ -115,10 +121,24 @@ impl SchemaBuilder {
         stored => Stored,
     }
 
-    /// Adds a field of the given type.
+    /// Adds a field of the given type; a heading or a text in English.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, kind: FieldType) -> Self {
-        self.fields.push(Field { name: name.into(), kind });
+        self.fields.push(Field { name: name.into(), kind, language: Language::default() });
+        self
+    }
+
+    /// Adds a [`FieldType::Heading`] in a language.
+    #[must_use]
+    pub fn heading_in(mut self, name: impl Into<String>, language: Language) -> Self {
+        self.fields.push(Field { name: name.into(), kind: FieldType::Heading, language });
+        self
+    }
+
+    /// Adds a [`FieldType::Text`] in a language.
+    #[must_use]
+    pub fn text_in(mut self, name: impl Into<String>, language: Language) -> Self {
+        self.fields.push(Field { name: name.into(), kind: FieldType::Text, language });
         self
     }
 
@@ -208,7 +228,9 @@ impl Schema {
     /// Whether `other` has all fields of this one, in their types, and more.
     pub(crate) fn is_extended_by(&self, other: &Self) -> bool {
         other.fields.len() > self.fields.len()
-            && self.fields.iter().all(|field| other.field(&field.name).is_some_and(|found| found.kind == field.kind))
+            && self.fields.iter().all(|field| {
+                other.field(&field.name).is_some_and(|found| found.kind == field.kind && found.language == field.language)
+            })
     }
 
     /// The first difference to another schema, in words. The order of fields is none: an index keeps its own.
@@ -220,6 +242,12 @@ impl Schema {
                     return Some(format!(
                         "field {:?} is {} in the index and {} in the given schema",
                         field.name, field.kind, other.kind
+                    ));
+                }
+                Some(other) if other.language != field.language => {
+                    return Some(format!(
+                        "field {:?} is in {} in the index and in {} in the given schema",
+                        field.name, field.language, other.language
                     ));
                 }
                 Some(_) => {}

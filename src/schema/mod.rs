@@ -7,6 +7,7 @@ mod date;
 mod digest;
 mod document;
 mod field;
+mod language;
 mod value;
 mod vector;
 
@@ -14,5 +15,6 @@ pub use date::Date;
 pub(crate) use digest::digest;
 pub use document::Document;
 pub use field::{Field, FieldType, Schema, SchemaBuilder};
+pub use language::Language;
 pub use value::Value;
 pub(crate) use vector::check_vector;

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
-use super::passages::Nearness;
-use super::{Mode, Note, Response, Search, StageRank};
+use super::question::Question;
+use super::{Facet, Mode, Note, Response, Search, StageRank};
 use crate::error::Error;
-use crate::rank::reciprocal_rank_fusion;
+use crate::lexical::Counts;
+use crate::numbers::NumberSet;
+use crate::query::{Filter, Query};
+use crate::rank::{Fused, fuse};
+use crate::semantic::Direction;
 
 /// What the first stage found.
 pub(super) struct FirstStage {
@@ -16,27 +20,53 @@ pub(super) struct FirstStage {
     pub(super) order: Vec<(u64, f32)>,
     pub(super) lexical: HashMap<u64, StageRank>,
     pub(super) semantic: HashMap<u64, StageRank>,
-    /// The similarity of each passage to the query, by position, where the query is known as a vector.
-    pub(super) similarities: Option<Vec<f32>>,
+    /// What each list added to a document's score, where that is to be explained.
+    pub(super) fused: HashMap<u64, Fused>,
+    pub(super) tree: Query,
+    pub(super) restriction: Option<Filter>,
+    /// Whether all passages that meet the restriction were compared with the query.
+    pub(super) compared_all: bool,
+    /// The query's vector, where it is known.
+    pub(super) direction: Option<Direction>,
 }
 
 impl FirstStage {
-    pub(super) fn run(search: &Search<'_>, text: &str, mode: Mode, response: &mut Response) -> Result<Self, Error> {
+    pub(super) fn run(search: &Search<'_>, question: &Question, mode: Mode, response: &mut Response) -> Result<Self, Error> {
         let snapshot = search.snapshot;
         let begun = Instant::now();
         let documents = snapshot.documents()?;
         response.timings.read += begun.elapsed();
         let key = |number: u64| documents.key(number).unwrap_or_default();
+        let number_of = |key: &str| documents.number(key);
+
+        let begun = Instant::now();
+        let among = match &question.restriction {
+            Some(filter) => Some(snapshot.words()?.filtered(filter, &number_of)?),
+            None => None,
+        };
+        let among = among.as_ref();
+        response.timings.filter = begun.elapsed();
 
         let (lexical, semantic) = std::thread::scope(|scope| {
             let words = (mode != Mode::Semantic).then(|| {
                 scope.spawn(move || {
                     let begun = Instant::now();
-                    let found = snapshot.words()?.search(text, search.candidates, key)?;
+                    let (words, tree) = (snapshot.words()?, &question.tree);
+                    let found = match &search.sort {
+                        Some((field, descending)) => {
+                            let limit = search.candidates;
+                            let sorted = words.sorted(tree, among, &number_of, (field, *descending), limit, key)?;
+                            sorted.into_iter().map(|number| (number, 0.0)).collect()
+                        }
+                        None => {
+                            let depth = search.depths.0.unwrap_or(search.candidates);
+                            words.search(tree, depth, among, &number_of, key)?
+                        }
+                    };
                     Ok::<_, Error>((found, begun.elapsed()))
                 })
             });
-            let semantic = by_vector(search, text, mode, response);
+            let semantic = by_vector(search, &question.text, mode, among, response);
             let words = words.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             (words.transpose(), semantic)
         });
@@ -44,40 +74,78 @@ impl FirstStage {
         response.timings.lexical = took;
         let nearness = semantic?;
 
+        if search.total || !search.facets.is_empty() {
+            let begun = Instant::now();
+            let fields: Vec<(&str, usize)> = search.facets.iter().map(|(field, most)| (field.as_str(), *most)).collect();
+            let (total, counts) = snapshot.words()?.count_values(&question.tree, among, &number_of, &fields)?;
+            response.total = Some(total);
+            let facet = |((field, _), counts): (&(String, usize), Counts)| Facet {
+                field: field.clone(),
+                values: counts.values,
+                without: counts.without,
+            };
+            response.facets = search.facets.iter().zip(counts).map(facet).collect();
+            response.timings.count = begun.elapsed();
+        }
+
         let begun = Instant::now();
-        let near = nearness.as_ref().map_or(&[][..], |nearness| &nearness.documents);
+        let near = nearness.as_ref().map_or(&[][..], |(near, _)| near);
         let semantic = if mode == Mode::Lexical { &[] } else { near };
+        let mut fused = HashMap::new();
         let mut order = match mode {
             Mode::Lexical => lexical.clone(),
             Mode::Semantic => semantic.to_vec(),
-            Mode::Hybrid => reciprocal_rank_fusion(&[&lexical, semantic], key),
+            Mode::Hybrid => {
+                let joined = fuse(&search.fusion, &lexical, semantic, key);
+                let order = joined.iter().map(|hit| (hit.document, hit.score)).collect();
+                if search.explain {
+                    fused.extend(joined.into_iter().map(|hit| (hit.document, hit)));
+                }
+                order
+            }
         };
         order.truncate(search.candidates);
         let (lexical, semantic) = (ranks(&lexical), ranks(semantic));
         response.timings.fuse = begun.elapsed();
         response.candidates = order.len();
-        Ok(Self { mode, order, lexical, semantic, similarities: nearness.map(|nearness| nearness.passages) })
+        let compared_all = mode == Mode::Lexical || snapshot.passages()?.compares_all(among);
+        Ok(Self {
+            mode,
+            order,
+            lexical,
+            semantic,
+            fused,
+            tree: question.tree.clone(),
+            restriction: question.restriction.clone(),
+            compared_all,
+            direction: nearness.map(|(_, direction)| direction),
+        })
     }
 }
 
 /// The vectors' leg. Also runs for a lexical search that will be judged, where it can: it tells which passages to judge.
-fn by_vector(search: &Search<'_>, text: &str, mode: Mode, response: &mut Response) -> Result<Option<Nearness>, Error> {
+fn by_vector(
+    search: &Search<'_>,
+    text: &str,
+    mode: Mode,
+    among: Option<&NumberSet>,
+    response: &mut Response,
+) -> Result<Option<(Vec<(u64, f32)>, Direction)>, Error> {
     let snapshot = search.snapshot;
     let helps = search.judge.is_some() && search.rerank > 0 && (search.vector.is_some() || snapshot.encoder().is_some());
-    if mode == Mode::Lexical && !helps {
+    if search.sort.is_some() || mode == Mode::Lexical && !(helps && !text.is_empty()) {
         return Ok(None);
     }
     let begun = Instant::now();
-    let encoded;
     let vector = match (&search.vector, snapshot.encoder()) {
-        (Some(vector), _) => vector,
+        (Some(vector), _) => vector.clone(),
         (None, Some(encoder)) => {
-            encoded = encoder.encode_query(text)?;
+            let encoded = encoder.encode_query(text)?;
             if encoded.truncated {
                 response.notes.push(Note::QueryTruncated { most: encoder.max_tokens() });
             }
             response.used(encoder.device(), encoder.identity().name(), encoder.fallback());
-            &encoded.vector
+            encoded.vector
         }
         (None, None) => return Ok(None),
     };
@@ -87,9 +155,16 @@ fn by_vector(search: &Search<'_>, text: &str, mode: Mode, response: &mut Respons
     response.timings.read += begun.elapsed();
     let begun = Instant::now();
     let documents = snapshot.documents()?;
-    let nearness = passages.nearest(vector, search.candidates, |number| documents.key(number).unwrap_or_default());
+    let direction = Direction::of(vector);
+    let near = match mode {
+        // The candidates are the words'; their passages are compared when they are chosen from.
+        Mode::Lexical => Vec::new(),
+        _ => passages.nearest(&direction, search.depths.1.unwrap_or(search.candidates), among, |number| {
+            documents.key(number).unwrap_or_default()
+        }),
+    };
     response.timings.semantic = begun.elapsed();
-    Ok(Some(nearness))
+    Ok(Some((near, direction)))
 }
 
 fn ranks(list: &[(u64, f32)]) -> HashMap<u64, StageRank> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::response::{Hit, Response};
+use super::response::{Facet, Hit, Response};
+use crate::rank::Explanation;
 use crate::schema::Value;
 
 pub(super) fn response(response: &Response) -> Json {
@@ -15,10 +16,12 @@ pub(super) fn response(response: &Response) -> Json {
         "device": response.device,
         "generation": response.generation,
         "timings_ms": {
+            "filter": ms(timings.filter),
             "encode": ms(timings.encode),
             "lexical": ms(timings.lexical),
             "semantic": ms(timings.semantic),
             "fuse": ms(timings.fuse),
+            "count": ms(timings.count),
             "read": ms(timings.read),
             "judge": ms(timings.judge),
             "total": ms(timings.total),
@@ -27,14 +30,21 @@ pub(super) fn response(response: &Response) -> Json {
         "to_judge": response.to_judge,
         "judged": response.judged,
         "from_cache": response.from_cache,
+        "total": response.total,
+        "facets": response.facets.iter().map(facet).collect::<Vec<_>>(),
         "notes": response.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "hits": response.hits.iter().map(hit).collect::<Vec<_>>(),
     })
 }
 
+fn facet(facet: &Facet) -> Json {
+    let value = |(value, count): &(Value, u64)| json!({"value": value_json(value), "count": count});
+    json!({"field": facet.field, "values": facet.values.iter().map(value).collect::<Vec<_>>(), "without": facet.without})
+}
+
 fn hit(hit: &Hit) -> Json {
     let stage = |rank: Option<super::StageRank>| rank.map(|rank| json!({"rank": rank.rank, "score": rank.score}));
-    json!({
+    let mut object = json!({
         "key": hit.key,
         "rank": hit.rank,
         "score": hit.score,
@@ -46,6 +56,19 @@ fn hit(hit: &Hit) -> Json {
             json!({"text": passage.text, "field": passage.field, "start": passage.start, "end": passage.end})
         }),
         "fields": hit.fields.iter().map(|(name, value)| (name.clone(), value_json(value))).collect::<Map<_, _>>(),
+    });
+    if let (Some(explanation), Some(object)) = (&hit.explanation, object.as_object_mut()) {
+        object.insert("explanation".to_owned(), explained(explanation));
+    }
+    object
+}
+
+fn explained(explanation: &Explanation) -> Json {
+    json!({
+        "what": explanation.what,
+        "value": explanation.value,
+        "combination": format!("{:?}", explanation.combination).to_lowercase(),
+        "details": explanation.details.iter().map(explained).collect::<Vec<_>>(),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, ModelError};
 use crate::lexical::Analyzer;
 use crate::model::{CrossEncoder, Input, Pairs, Precision};
 use crate::passage::{heading_for_models, with_heading};
-use crate::schema::{FieldType, Value};
+use crate::schema::{FieldType, Schema, Value};
 use crate::store::{LogitCache, LogitKey, LogitKeys, StoredPassage};
 
 /// How the logits of a document's passages make the document's (Dai and Callan 2019, section 3).
@@ -209,7 +209,7 @@ pub(super) fn winning_passages(
     let open: Vec<u64> =
         shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
     let mut rest = choose(search, text, stage, &open, 1, None)?.into_iter();
-    let mut analyzer = Analyzer::new();
+    let mut analyzer = Analyzer::of(search.snapshot.schema());
     let words = analyzer.set(text);
     let passage = |position: &usize| {
         let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
@@ -239,19 +239,20 @@ fn choose(
     }
     let table = search.snapshot.passages()?;
     let read = |positions: &[usize]| -> Result<HashMap<usize, StoredPassage>, Error> {
-        let passages = search.snapshot.store().read_passages(&table.index, positions, vocabulary)?;
+        let addresses: Vec<u64> = positions.iter().map(|&position| table.address(position)).collect();
+        let passages = search.snapshot.store().read_passages(&addresses, vocabulary)?;
         Ok(positions.iter().copied().zip(passages).collect())
     };
-    let (chosen, texts) = match &stage.similarities {
-        Some(similarities) => {
-            let score = |position: usize| similarities.get(position).copied().unwrap_or(f32::MIN);
+    let (chosen, texts) = match &stage.direction {
+        Some(direction) => {
+            let score = |position: usize| table.similarity(position, direction);
             let chosen: Vec<Vec<usize>> = documents.iter().map(|&document| table.best_of(document, most, score)).collect();
             let texts = read(&chosen.concat())?;
             (chosen, texts)
         }
         None => {
             let texts = read(&documents.iter().flat_map(|&document| table.of_document(document)).collect::<Vec<_>>())?;
-            let mut overlap = Overlap::new(text);
+            let mut overlap = Overlap::new(search.snapshot.schema(), text);
             let overlaps: HashMap<usize, f32> =
                 texts.iter().map(|(&position, passage)| (position, overlap.with(&passage.text))).collect();
             let score = |position: usize| overlaps.get(&position).copied().unwrap_or(0.0);
@@ -272,7 +273,7 @@ fn readable<'h>(
     response: &mut Response,
 ) -> Vec<Vec<StoredPassage>> {
     let first = search.document_logit == DocumentLogit::First;
-    let mut overlap = Overlap::new(text);
+    let mut overlap = Overlap::new(search.snapshot.schema(), text);
     let promise = |window: &str| if first { 0.0 } else { overlap.with(window) };
     let mut windows = Windows { room, most: if first { 1 } else { search.passages }, promise, read: 0, left: 0 };
     let of_document = |(candidate, passages): (usize, Vec<StoredPassage>)| {
@@ -290,8 +291,8 @@ fn readable<'h>(
 fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &str) -> Result<Vec<Vec<StoredPassage>>, Error> {
     let table = search.snapshot.passages()?;
     let first: Vec<Option<usize>> = documents.iter().map(|&document| table.of_document(document).next()).collect();
-    let found: Vec<usize> = first.iter().flatten().copied().collect();
-    let mut texts = search.snapshot.store().read_passages(&table.index, &found, Some(vocabulary))?.into_iter();
+    let found: Vec<u64> = first.iter().flatten().map(|&position| table.address(position)).collect();
+    let mut texts = search.snapshot.store().read_passages(&found, Some(vocabulary))?.into_iter();
     Ok(first.iter().map(|position| position.and_then(|_| texts.next()).into_iter().collect()).collect())
 }
 
@@ -302,8 +303,8 @@ struct Overlap {
 }
 
 impl Overlap {
-    fn new(query: &str) -> Self {
-        let mut analyzer = Analyzer::new();
+    fn new(schema: &Schema, query: &str) -> Self {
+        let mut analyzer = Analyzer::of(schema);
         Self { wanted: analyzer.set(query), analyzer }
     }
 

@@ -3,11 +3,12 @@
 //! A [`Snapshot`] is one committed generation; [`Search`] is a question to it; [`Response`] is the answer with the rank and
 //! score that each stage gave, the passage that won, and what it cost.
 
+mod explain;
 mod first_stage;
 mod json;
 mod judge;
-mod passages;
 mod progress;
+mod question;
 mod request;
 mod response;
 mod snapshot;
@@ -18,5 +19,5 @@ pub(crate) use json::value_json;
 pub use judge::DocumentLogit;
 pub use progress::{CancelToken, Progressive};
 pub use request::{Mode, Search};
-pub use response::{Hit, Judged, Note, Passage, Response, StageRank, Timings};
+pub use response::{Facet, Hit, Judged, Note, Passage, Response, StageRank, Timings};
 pub use snapshot::{Snapshot, Storage};

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Search;
 use super::first_stage::FirstStage;
 use super::judge::{Judging, Verdict};
+use super::question::Question;
 use super::response::{Note, Response};
+use super::{Mode, Search};
 use crate::error::Error;
 
 /// The longest that one batch of several passages a thread takes, by the pace measured so far, where a search may have to end or to
@@ -63,7 +64,7 @@ impl CancelToken {
 pub(super) struct Running<'a> {
     search: Search<'a>,
     begun: Instant,
-    text: String,
+    question: Question,
     response: Response,
     /// What the first stage found; `None` where there was nothing to search or to search for.
     stage: Option<FirstStage>,
@@ -78,17 +79,25 @@ impl<'a> Running<'a> {
     /// Runs the first stage, and reads what is to be judged.
     pub(super) fn start(search: Search<'a>) -> Result<Self, Error> {
         let begun = Instant::now();
-        let mode = search.checked_mode()?;
-        let mut response = Response::new(&search.query, mode, search.snapshot.generation());
-        // Control characters are neither words nor tokens; as spaces they also separate what they stood between.
-        let text = search.query.replace(char::is_control, " ").trim().to_owned();
+        search.check()?;
+        let mut mode = search.checked_mode()?;
+        let mut notes = Vec::new();
+        let question = Question::of(&search, &mut notes)?;
+        // Without words there is nothing for the models to read: all that meets the conditions is shown.
+        if search.sort.is_some() || question.text.is_empty() && search.vector.is_none() {
+            mode = Mode::Lexical;
+        }
+        let mut response = Response { notes, ..Response::new(&search.query, mode, search.snapshot.generation()) };
         let (mut stage, mut judging) = (None, None);
-        if !text.is_empty() && search.candidates > 0 && search.snapshot.document_count() > 0 {
-            let found = FirstStage::run(&search, &text, mode, &mut response)?;
-            judging = Judging::begin(&search, &text, &found, &mut response)?;
+        let asks = !question.tree.is_empty() || mode == Mode::Semantic && !question.text.is_empty();
+        if asks && search.candidates > 0 && search.snapshot.document_count() > 0 {
+            let found = FirstStage::run(&search, &question, mode, &mut response)?;
+            if !question.text.is_empty() && search.sort.is_none() {
+                judging = Judging::begin(&search, &question.text, &found, &mut response)?;
+            }
             stage = Some(found);
         }
-        Ok(Self { search, begun, text, response, stage, judging, ended: None, batches: false })
+        Ok(Self { search, begun, question, response, stage, judging, ended: None, batches: false })
     }
 
     /// Judges a batch, or everything where nothing can end the search before; false when there was nothing left to do.
@@ -131,7 +140,8 @@ impl<'a> Running<'a> {
     pub(super) fn response(&self) -> Result<Response, Error> {
         let mut response = self.response.clone();
         if let Some(stage) = &self.stage {
-            response.hits = self.search.hits(&self.text, stage, self.verdicts(), &self.shown(), &mut response.timings)?;
+            response.hits =
+                self.search.hits(&self.question.text, stage, self.verdicts(), &self.shown(), &mut response.timings)?;
         }
         if let (Some(judging), Some(judge)) = (&self.judging, self.search.judge) {
             // A device may have been lost since.

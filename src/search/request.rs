@@ -3,15 +3,18 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use super::explain::Explainer;
 use super::first_stage::FirstStage;
 use super::judge::{self, DocumentLogit, Verdict};
 use super::progress::{CancelToken, Progressive, Running};
+use super::question::Reading;
 use super::response::{Hit, Judged, Passage, Response, Timings};
 use super::{Snapshot, StageRank};
 use crate::error::{Error, SearchError};
 use crate::model::CrossEncoder;
-use crate::rank::{Candidate, FinalOrder};
-use crate::schema::check_vector;
+use crate::query::{Filter, Query};
+use crate::rank::{Candidate, FinalOrder, Fusion};
+use crate::schema::{Field, FieldType, check_vector};
 use crate::store::VectorSource;
 
 /// Which legs the first stage has.
@@ -59,6 +62,15 @@ impl Mode {
 pub struct Search<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) query: String,
+    pub(super) reading: Reading,
+    pub(super) filter: Option<Filter>,
+    pub(super) fusion: Fusion,
+    /// Documents that the words' leg finds, and the vectors', where that is not `candidates`.
+    pub(super) depths: (Option<usize>, Option<usize>),
+    pub(super) facets: Vec<(String, usize)>,
+    pub(super) total: bool,
+    pub(super) sort: Option<(String, bool)>,
+    pub(super) explain: bool,
     pub(super) mode: Option<Mode>,
     pub(super) vector: Option<Vec<f32>>,
     pub(super) candidates: usize,
@@ -70,9 +82,10 @@ pub struct Search<'a> {
     pub(super) cancel: Option<CancelToken>,
     pub(super) cache: bool,
     limit: usize,
+    offset: usize,
     fields: Option<Vec<String>>,
     with_passages: bool,
-    order: FinalOrder,
+    pub(super) order: FinalOrder,
 }
 
 impl<'a> Search<'a> {
@@ -80,6 +93,15 @@ impl<'a> Search<'a> {
         Self {
             snapshot,
             query: query.to_owned(),
+            reading: Reading::default(),
+            filter: None,
+            fusion: Fusion::default(),
+            depths: (None, None),
+            facets: Vec::new(),
+            total: false,
+            sort: None,
+            explain: false,
+            offset: 0,
             mode: None,
             vector: None,
             candidates: 100,
@@ -174,6 +196,97 @@ impl<'a> Search<'a> {
         self
     }
 
+    /// Takes the text as words and nothing else: quotes, signs and capital letters are no operators. For texts that nobody has typed into a
+    /// search box.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.reading = Reading::Plain;
+        self
+    }
+
+    /// Refuses a text that is not wholly in the language of [`Query::parse`], with the place of what is wrong. Otherwise whatever is typed
+    /// finds something, and [`Response::notes`] says what was left out.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.reading = Reading::Strict;
+        self
+    }
+
+    pub(super) fn tree(mut self, tree: Query) -> Self {
+        self.reading = Reading::Tree(tree);
+        self
+    }
+
+    /// What every document that is found has to meet, whichever leg finds it; applied before the best are chosen. What the query
+    /// itself requires or excludes (`+word`, `-word`, `AND`, `year:1990`) restricts both legs as well.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(match self.filter {
+            Some(other) => other.and(filter),
+            None => filter,
+        });
+        self
+    }
+
+    /// How the two lists become one; see [`Fusion`].
+    #[must_use]
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.fusion = fusion;
+        self
+    }
+
+    /// How many documents the words' leg finds, and how many the vectors'; as many as [`Search::candidates`] unless set.
+    #[must_use]
+    pub fn depths(mut self, words: usize, vectors: usize) -> Self {
+        self.depths = (Some(words), Some(vectors));
+        self
+    }
+
+    /// Counts the values of a field among all documents that match the words and the filter, the `most` most frequent ones, into
+    /// [`Response::facets`]. A keyword, an integer, a float, a date or a boolean.
+    #[must_use]
+    pub fn facet(mut self, field: impl Into<String>, most: usize) -> Self {
+        self.facets.push((field.into(), most));
+        self
+    }
+
+    /// Counts the documents that match the words and the filter, into [`Response::total`].
+    #[must_use]
+    pub fn count_total(mut self) -> Self {
+        self.total = true;
+        self
+    }
+
+    /// Orders by the values of a field instead of by relevance, the least first: all documents that match the words and the filter, no
+    /// vectors and no judge. Those without a value come last, equal ones in the order of their keys.
+    #[must_use]
+    pub fn sort_by(mut self, field: impl Into<String>) -> Self {
+        self.sort = Some((field.into(), false));
+        self
+    }
+
+    /// As [`Search::sort_by`], the greatest first.
+    #[must_use]
+    pub fn sort_by_descending(mut self, field: impl Into<String>) -> Self {
+        self.sort = Some((field.into(), true));
+        self
+    }
+
+    /// Has each hit say where its score comes from, in [`Hit::explanation`](super::Hit::explanation): costs about as much as finding it.
+    #[must_use]
+    pub fn explain(mut self) -> Self {
+        self.explain = true;
+        self
+    }
+
+    /// How many hits are left out before those that are shown. The order of a snapshot's answer is always the same, so pages of it do not
+    /// overlap and leave nothing out; they end with the candidates.
+    #[must_use]
+    pub fn offset(mut self, hits: usize) -> Self {
+        self.offset = hits;
+        self
+    }
+
     /// How many hits are shown; 10 unless set.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
@@ -201,7 +314,9 @@ impl<'a> Search<'a> {
     /// leaves the cross-encoder no room, nothing is judged. [`Response::notes`] tells both.
     ///
     /// # Errors
-    /// [`SearchError::NoQueryVector`], [`SearchError::QueryVectorRefused`], [`crate::SchemaError::Vector`]; [`crate::ModelError`]
+    /// [`crate::QueryError`] for a filter or a tree that does not fit the schema, and for a text in [`Search::strict`];
+    /// [`SearchError::Fusion`], [`SearchError::NoQueryVector`], [`SearchError::QueryVectorRefused`], [`SearchError::Field`],
+    /// [`crate::SchemaError::Vector`]; [`crate::ModelError`]
     /// from the models and [`crate::StorageError`] from the disk.
     pub fn run(self) -> Result<Response, Error> {
         let mut running = Running::start(self)?;
@@ -251,6 +366,21 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// That fields to sort by and to count have values, and that the fusion is one.
+    pub(super) fn check(&self) -> Result<(), SearchError> {
+        self.fusion.check().map_err(|reason| SearchError::Fusion { fusion: format!("{:?}", self.fusion), reason })?;
+        let named = self.sort.iter().map(|(field, _)| field).chain(self.facets.iter().map(|(field, _)| field));
+        for name in named {
+            let field = self.snapshot.schema().field(name);
+            let found = field.map_or_else(|| "no field of that name".to_owned(), |field| field.kind().to_string());
+            let has_values = |field: &Field| !matches!(field.kind(), FieldType::Heading | FieldType::Text | FieldType::Stored);
+            if !field.is_some_and(has_values) {
+                return Err(SearchError::Field { field: name.clone(), found });
+            }
+        }
+        Ok(())
+    }
+
     /// The mode, with everything that it needs present.
     pub(super) fn checked_mode(&self) -> Result<Mode, Error> {
         let source = &self.snapshot.store().header.vectors;
@@ -290,6 +420,7 @@ impl<'a> Search<'a> {
         let candidates: Vec<Candidate> =
             stage.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: judgement(at) }).collect();
         let mut order = self.order.arrange(&candidates);
+        order.drain(..self.offset.min(order.len()));
         order.truncate(self.limit);
         order
     }
@@ -325,6 +456,15 @@ impl<'a> Search<'a> {
         };
         timings.read += begun.elapsed();
 
+        let explanations = match self.explain {
+            true => {
+                let explainer = Explainer::new(self, stage, verdicts);
+                let explain = |(&at, &score)| explainer.explain(at, verdicts.get(at), score).map(Some);
+                shown.iter().zip(&scores).map(explain).collect::<Result<Vec<_>, Error>>()?
+            }
+            false => vec![None; shown.len()],
+        };
+
         let hit = |(at, ((position, fields), passage)): (usize, ((usize, _), Option<Passage>))| {
             let (number, fused) = stage.order[position];
             let logits = || verdicts.get(position).map_or_else(Vec::new, Verdict::logits);
@@ -332,7 +472,7 @@ impl<'a> Search<'a> {
             let judged = judged.map(|(logit, rank)| Judged { rank, logit, logits: logits() });
             Hit {
                 key: documents.key(number).unwrap_or_default().to_owned(),
-                rank: at + 1,
+                rank: self.offset + at + 1,
                 score: scores[at],
                 lexical: stage.lexical.get(&number).copied(),
                 semantic: stage.semantic.get(&number).copied(),
@@ -340,6 +480,7 @@ impl<'a> Search<'a> {
                 rerank: judged,
                 passage,
                 fields,
+                explanation: explanations[at].clone(),
             }
         };
         Ok(shown.iter().copied().zip(fields).zip(winners).enumerate().map(hit).collect())

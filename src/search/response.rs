@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::{Mode, json};
 use crate::model::Device;
+use crate::query::Ignored;
+use crate::rank::Explanation;
 use crate::schema::Value;
 
 /// The answer to a search.
@@ -29,16 +31,36 @@ pub struct Response {
     pub judged: usize,
     /// How many passages' logits were known from earlier searches ([`Search::logit_cache`](super::Search::logit_cache)).
     pub from_cache: usize,
+    /// How many documents match the words and the filter, where [`Search::count_total`](super::Search::count_total) or a facet asked for it. Of a
+    /// search with vectors that is no total of what could be shown: by meaning, every document that meets the filter is
+    /// near, more or less.
+    pub total: Option<u64>,
+    /// The counts that [`Search::facet`](super::Search::facet) asked for, in that order.
+    pub facets: Vec<Facet>,
     /// What weakened the answer, if anything did.
     pub notes: Vec<Note>,
     /// The hits, best first.
     pub hits: Vec<Hit>,
 }
 
+/// How often each value of a field is there among the documents that match the words and the filter.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Facet {
+    /// The field.
+    pub field: String,
+    /// Values with the number of documents that have them, most frequent first, equally frequent ones ascending.
+    pub values: Vec<(Value, u64)>,
+    /// Documents without a value.
+    pub without: u64,
+}
+
 /// What each step of a search took. Words and vectors run at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
+    /// Which documents meet the filter.
+    pub filter: Duration,
     /// The query's vector.
     pub encode: Duration,
     /// BM25.
@@ -47,6 +69,8 @@ pub struct Timings {
     pub semantic: Duration,
     /// Joining the two lists.
     pub fuse: Duration,
+    /// Counting matches and their values.
+    pub count: Duration,
     /// Reading keys, passages and fields; the first search of a snapshot reads most.
     pub read: Duration,
     /// The cross-encoder.
@@ -71,6 +95,8 @@ pub enum Note {
         /// The tokens that it reads.
         most: usize,
     },
+    /// A piece of the query was left out, or taken as words, since it could not be understood as the operator that it looked like.
+    QueryIgnored(Ignored),
     /// The query leaves the cross-encoder no room for a passage, so nothing was judged.
     NotJudged {
         /// The query's tokens.
@@ -115,6 +141,7 @@ impl Note {
         match self {
             Self::DeviceFallback { .. } => "a model ran on the CPU in place of its device",
             Self::QueryTruncated { .. } => "the encoder read only the beginning of the query",
+            Self::QueryIgnored(_) => "a piece of the query was not understood",
             Self::NotJudged { .. } => "the query was too long to be judged",
             Self::DeadlineReached { .. } => "the deadline came before everything was judged",
             Self::Cancelled { .. } => "the search was cancelled before everything was judged",
@@ -131,6 +158,7 @@ impl fmt::Display for Note {
             Self::QueryTruncated { most } => {
                 write!(f, "the query is longer than the {most} tokens that the encoder reads; it read the beginning")
             }
+            Self::QueryIgnored(ignored) => ignored.fmt(f),
             Self::NotJudged { tokens, most } => {
                 write!(
                     f,
@@ -209,6 +237,8 @@ pub struct Hit {
     pub passage: Option<Passage>,
     /// The document's values, in the order of the schema.
     pub fields: Vec<(String, Value)>,
+    /// Where `score` comes from, where [`Search::explain`](super::Search::explain) asked for it.
+    pub explanation: Option<Explanation>,
 }
 
 impl Hit {
@@ -241,6 +271,8 @@ impl Response {
             to_judge: 0,
             judged: 0,
             from_cache: 0,
+            total: None,
+            facets: Vec::new(),
             notes: Vec::new(),
             hits: Vec::new(),
         }
@@ -248,9 +280,11 @@ impl Response {
 
     /// The response as one JSON object, the same that the command line prints:
     ///
-    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "from_cache", "notes": [..], "hits": [{"key",
+    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "from_cache", "total": n or null,
+    /// "facets": [{"field", "values": [{"value", "count"}], "without"}], "notes": [..], "hits": [{"key",
     /// "rank", "score", "lexical": {"rank", "score"} or null, "semantic": .., "fused": .., "rerank": {"rank", "logit"} or null,
-    /// "passage": {"text", "field", "start", "end"} or null, "fields": {..}}]}`
+    /// "passage": {"text", "field", "start", "end"} or null, "fields": {..}}]}`, and in hits that were explained
+    /// `"explanation": {"what", "value", "combination", "details": [..]}`
     pub fn to_json(&self) -> String {
         json::response(self).to_string()
     }

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Search;
-use super::passages::PassageTable;
 use crate::error::{Error, StorageError};
 use crate::lexical::WordsReader;
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
+use crate::query::Query;
 use crate::schema::{Document, Schema};
+use crate::semantic::PassageTable;
 use crate::store::{DocumentIndex, Generation, LogitCache, VectorSource};
 
 /// How a generation lies on disk.
@@ -112,9 +113,14 @@ impl Snapshot {
         }
     }
 
-    /// Starts a search; see [`Search`].
+    /// Starts a search for what a person has typed, in the language of [`Query::parse`] as far as it can be understood so; see [`Search`].
     pub fn search<'a>(&'a self, query: &str) -> Search<'a> {
         Search::new(self, query)
+    }
+
+    /// Starts a search for what a program has put together; the models read [`Query::plain_text`].
+    pub fn search_query<'a>(&'a self, query: Query) -> Search<'a> {
+        Search::new(self, &query.plain_text()).tree(query)
     }
 
     /// The document with this key, as it was added, without a vector.
@@ -163,7 +169,7 @@ impl Snapshot {
     /// Passages and vectors, read when they are first needed.
     pub(super) fn passages(&self) -> Result<&PassageTable, StorageError> {
         let dimension = self.inner.generation.header.vectors.dimension();
-        self.load(&self.inner.passages, || Ok(PassageTable::new(self.inner.generation.passage_index()?, dimension)))
+        self.load(&self.inner.passages, || Ok(PassageTable::new(self.inner.generation.passage_parts()?, dimension)))
     }
 
     /// Fills a cell once, however many threads ask.

@@ -16,7 +16,7 @@ use crate::schema::Schema;
 
 const MAGIC: [u8; 8] = *b"fossick\n";
 /// The format that this code reads and writes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Feature bits that this code understands when it reads; an index with any other must not be read.
 const READ_FEATURES: u64 = 0;
 /// Feature bits that this code understands when it writes; an index with any other may be read and must not be changed.
@@ -352,7 +352,7 @@ mod tests {
         bytes[8] = 9;
         bytes[12..18].copy_from_slice(&[2, 0, 7, 0, 1, 0]);
         let message = decode(&sealed(bytes)).map(|_| ()).unwrap_err().to_string();
-        assert!(message.contains("version 9") && message.contains("up to 4") && message.contains("2.7.1"), "{message}");
+        assert!(message.contains("version 9") && message.contains("up to 5") && message.contains("2.7.1"), "{message}");
     }
 
     #[test]

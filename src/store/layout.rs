@@ -69,6 +69,11 @@ impl Layout {
         self.root.join(format!("words-{epoch}"))
     }
 
+    /// Compact codes of vectors, a file for each large data file of the passages; no part of any generation.
+    pub(crate) fn codes(&self) -> PathBuf {
+        self.root.join("codes")
+    }
+
     /// What the cross-encoder has said; no part of any generation.
     pub(crate) fn logits(&self) -> PathBuf {
         self.root.join("logits")
@@ -118,6 +123,7 @@ impl Layout {
             "readers",
             "kept",
             "logits",
+            "codes",
             ".DS_Store",
             "Thumbs.db",
             "desktop.ini",

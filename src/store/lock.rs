@@ -122,7 +122,13 @@ impl ReaderPin {
             let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
             let Some(generation) = generation.filter(|generation| *generation < current) else { continue };
             // Held until the file is gone, so that nobody locks it in between.
-            let free = File::options().read(true).write(true).open(&path).ok().filter(|file| file.try_lock().is_ok()).map(LockedFile::of);
+            let free = File::options()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .ok()
+                .filter(|file| file.try_lock().is_ok())
+                .map(LockedFile::of);
             if free.is_some() {
                 // Windows refuses while somebody is just opening it; the next commit tries again.
                 let _ = fs::remove_file(&path);
@@ -154,7 +160,7 @@ mod tests {
     #[test]
     fn a_lock_is_free_when_its_holder_lets_go_though_a_process_being_started_still_has_a_copy_of_the_file() {
         let directory = tempfile::tempdir().unwrap();
-        let layout = Layout::at(directory.path());
+        let layout = Layout::new(directory.path()).unwrap();
         let held = WriterLock::take(&layout).unwrap();
         let copy = held._file.try_clone().unwrap();
         drop(held);

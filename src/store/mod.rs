@@ -6,14 +6,17 @@
 //! **Invariant:** this room loads no model, and all calls into Lance are made here, on a thread of their own.
 
 mod backup;
+mod codes;
 mod columns;
 mod compaction;
 mod copies;
 mod files;
 mod header;
+mod lance_file;
 mod layout;
 mod lock;
 mod logits;
+mod parts;
 mod reader;
 mod rescue;
 mod settings;
@@ -22,11 +25,13 @@ mod thread;
 mod writer;
 
 pub(crate) use backup::copy_generation;
+pub(crate) use codes::normalize;
 pub(crate) use columns::{DocumentRow, PassageRow};
 pub(crate) use files::{FileList, SoundFiles, damaged, faults};
 pub(crate) use header::{Header, Tag, VectorSource, WordsState};
 pub(crate) use layout::Layout;
 pub(crate) use logits::{LogitCache, LogitKey, LogitKeys};
+pub(crate) use parts::{CodedPart, PassagePart};
 pub(crate) use reader::{Content, DocumentIndex, Generation, Held, PassageIndex, Stated, StoredPassage};
 pub(crate) use rescue::{Rescue, Rescued};
 pub(crate) use writer::{StoreWriter, WriterSettings};

@@ -18,7 +18,7 @@ use crate::error::{Error, OpenError, StorageError};
 use crate::schema::Value;
 
 /// Lance's name for where a row is.
-const ADDRESS: &str = "_rowaddr";
+pub(super) const ADDRESS: &str = "_rowaddr";
 
 /// The documents of a generation, by number.
 pub(crate) struct DocumentIndex {
@@ -85,6 +85,13 @@ pub(crate) struct PassageIndex {
     pub(crate) vectors: Vec<f32>,
 }
 
+impl PassageIndex {
+    /// Where the passages at these positions are.
+    pub(crate) fn addresses_at(&self, positions: &[usize]) -> Vec<u64> {
+        positions.iter().filter_map(|&at| self.addresses.get(at).copied()).collect()
+    }
+}
+
 /// A passage as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredPassage {
@@ -101,7 +108,7 @@ pub(crate) struct Generation {
     pub(crate) layout: Layout,
     pub(crate) header: Header,
     documents: Table,
-    passages: Table,
+    pub(super) passages: Table,
     sound: SoundFiles,
     // Last, so that it is let go after the tables.
     _pin: Option<ReaderPin>,
@@ -241,14 +248,7 @@ impl Generation {
             index.documents.extend(self.numbers(&self.passages, &batch, NUMBER)?);
             index.addresses.extend(self.numbers(&self.passages, &batch, ADDRESS)?);
             if let Some(dimension) = dimension {
-                let column = batch.column_by_name(VECTOR);
-                let wrong =
-                    || self.passages.wrong_column(VECTOR, "lists of 32-bit floats", column.map(|column| column.data_type()));
-                let lists = column
-                    .and_then(|column| column.as_fixed_size_list_opt())
-                    .filter(|lists| lists.value_length() as usize == dimension);
-                let values = lists.ok_or_else(wrong)?.values().as_primitive_opt::<Float32Type>().ok_or_else(wrong)?;
-                index.vectors.extend_from_slice(values.values());
+                index.vectors.extend_from_slice(float_lists(&self.passages, &batch, VECTOR, dimension)?);
             }
         }
         self.expect(&self.passages, self.header.passages, index.documents.len())?;
@@ -280,21 +280,14 @@ impl Generation {
         (0..batch.num_rows()).map(row).collect()
     }
 
-    /// Passages by their positions in the [`PassageIndex`], in the order asked for; with their tokens where those are of that
-    /// vocabulary.
-    pub(crate) fn read_passages(
-        &self,
-        index: &PassageIndex,
-        positions: &[usize],
-        vocabulary: Option<&str>,
-    ) -> Result<Vec<StoredPassage>, StorageError> {
-        if positions.is_empty() {
+    /// Passages by their addresses, in the order asked for; with their tokens where those are of that vocabulary.
+    pub(crate) fn read_passages(&self, addresses: &[u64], vocabulary: Option<&str>) -> Result<Vec<StoredPassage>, StorageError> {
+        if addresses.is_empty() {
             return Ok(Vec::new());
         }
-        let addresses: Vec<u64> = positions.iter().filter_map(|&at| index.addresses.get(at).copied()).collect();
         let with_tokens = vocabulary.is_some() && vocabulary == self.header.vocabulary.as_deref();
         let columns = [FIELD, START, END, TEXT, TOKENS];
-        let batch = self.passages.take(&addresses, &columns[..columns.len() - usize::from(!with_tokens)])?;
+        let batch = self.passages.take(addresses, &columns[..columns.len() - usize::from(!with_tokens)])?;
         let (fields, texts) = (strings(&self.passages, &batch, FIELD)?, strings(&self.passages, &batch, TEXT)?);
         let (starts, ends) = (self.numbers(&self.passages, &batch, START)?, self.numbers(&self.passages, &batch, END)?);
         let places = starts.iter().zip(ends);
@@ -328,6 +321,10 @@ impl Generation {
 
     fn numbers<'a>(&self, table: &Table, batch: &'a RecordBatch, column: &str) -> Result<&'a [u64], StorageError> {
         primitive::<UInt64Type>(table, batch, column, "64-bit numbers")
+    }
+
+    pub(super) fn expect_passages(&self, found: usize) -> Result<(), StorageError> {
+        self.expect(&self.passages, self.header.passages, found)
     }
 
     fn expect(&self, table: &Table, stated: u64, found: usize) -> Result<(), StorageError> {
@@ -376,7 +373,7 @@ impl Held {
     }
 }
 
-fn primitive<'a, T: ArrowPrimitiveType>(
+pub(super) fn primitive<'a, T: ArrowPrimitiveType>(
     table: &Table,
     batch: &'a RecordBatch,
     column: &str,
@@ -387,6 +384,22 @@ fn primitive<'a, T: ArrowPrimitiveType>(
     array
         .map(|array| array.values().as_ref())
         .ok_or_else(|| table.wrong_column(column, expected, found.map(|found| found.data_type())))
+}
+
+/// The values of a column of lists of so many floats, one list after the other.
+pub(super) fn float_lists<'a>(
+    table: &Table,
+    batch: &'a RecordBatch,
+    column: &str,
+    dimension: usize,
+) -> Result<&'a [f32], StorageError> {
+    let found = batch.column_by_name(column);
+    let lists = found.and_then(|found| found.as_fixed_size_list_opt());
+    let lists = lists.filter(|lists| lists.value_length() as usize == dimension);
+    let values = lists.and_then(|lists| lists.values().as_primitive_opt::<Float32Type>());
+    values
+        .map(|values| values.values().as_ref())
+        .ok_or_else(|| table.wrong_column(column, "lists of 32-bit floats", found.map(|found| found.data_type())))
 }
 
 fn strings<'a>(table: &Table, batch: &'a RecordBatch, column: &str) -> Result<Vec<&'a str>, StorageError> {

@@ -34,6 +34,26 @@ pub(super) struct Table {
     thread: LanceThread,
 }
 
+/// One fragment of a table.
+#[derive(Clone, Debug)]
+pub(super) struct FragmentFile {
+    /// The upper half of its rows' addresses.
+    pub(super) id: u64,
+    /// Its data file, the path from the table's directory; `None` where it has several.
+    pub(super) data: Option<String>,
+    /// Rows, those included that were deleted.
+    pub(super) rows: usize,
+    /// Whether any were.
+    pub(super) has_dead: bool,
+}
+
+impl FragmentFile {
+    /// The address of its first row.
+    pub(super) fn first_address(&self) -> u64 {
+        self.id << 32
+    }
+}
+
 impl Table {
     /// Makes an empty table, in place of what an interrupted creation may have left.
     pub(super) fn create(path: PathBuf, schema: SchemaRef, thread: &LanceThread) -> Result<Self, StorageError> {
@@ -125,6 +145,35 @@ impl Table {
                 scanner.try_into_stream().await?.try_collect().await
             })
         })
+    }
+
+    /// All rows of some columns of some fragments, with `_rowaddr`, batch by batch.
+    pub(super) fn scan_fragments(&self, fragments: &[u64], columns: &[&str]) -> Result<Vec<RecordBatch>, StorageError> {
+        let dataset = self.dataset.clone();
+        let wanted: Vec<Fragment> =
+            dataset.fragments().iter().filter(|fragment| fragments.contains(&fragment.id)).cloned().collect();
+        let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+        self.thread.run(&self.path, "reading columns", move |runtime| {
+            runtime.block_on(async {
+                let mut scanner = dataset.scan();
+                scanner.with_fragments(wanted).project(&columns)?.with_row_address();
+                scanner.try_into_stream().await?.try_collect().await
+            })
+        })
+    }
+
+    /// The fragments, in the table's order.
+    pub(super) fn fragments(&self) -> Vec<FragmentFile> {
+        let file = |fragment: &Fragment| FragmentFile {
+            id: fragment.id,
+            data: match &fragment.files[..] {
+                [file] => Some(format!("data/{}", file.path)),
+                _ => None,
+            },
+            rows: fragment.physical_rows.unwrap_or(0),
+            has_dead: fragment.deletion_file.is_some(),
+        };
+        self.dataset.fragments().iter().map(file).collect()
     }
 
     /// The rows at these addresses, in this order. Addresses must differ.

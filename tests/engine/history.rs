@@ -195,10 +195,10 @@ fn a_field_can_be_added_and_none_removed_or_retyped() {
     }
 }
 
-/// `tests/data/golden-4` was written by the first version of this format; whatever comes, it is opened.
+/// `tests/data/golden-5` was written by the first version of this format; whatever comes, it is opened.
 #[test]
-fn the_golden_index_of_format_4_is_read_and_written() {
-    let golden = crate::common::repository().join("tests/data/golden-4");
+fn the_golden_index_of_format_5_is_read_and_written() {
+    let golden = crate::common::repository().join("tests/data/golden-5");
     if std::env::var_os("FOSSICK_MAKE_GOLDEN").is_some() {
         let schema = Schema::builder().heading("title").text("body").keyword("court").integer("year").float("weight").date("day");
         let schema = schema.boolean("open").stored("note").build().unwrap();

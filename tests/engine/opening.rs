@@ -108,8 +108,8 @@ fn a_newer_and_an_older_format_are_refused() {
         fs::write(&current, bytes).unwrap();
         open_error(Index::open(index.path(), Options::new()))
     };
-    assert!(matches!(refused(5), OpenError::NewerFormat { found: 5, known: 4, .. }));
-    assert!(matches!(refused(3), OpenError::OlderFormat { found: 3, known: 4, .. }));
+    assert!(matches!(refused(6), OpenError::NewerFormat { found: 6, known: 5, .. }));
+    assert!(matches!(refused(4), OpenError::OlderFormat { found: 4, known: 5, .. }));
 }
 
 #[test]

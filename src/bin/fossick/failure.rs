@@ -72,7 +72,7 @@ macro_rules! from_library_errors {
     )*};
 }
 
-from_library_errors!(EvaluateError, ModelError, SchemaError);
+from_library_errors!(EvaluateError, ModelError, QueryError, SchemaError);
 
 /// An error of standard output; anything else is told with its file.
 impl From<io::Error> for Failure {

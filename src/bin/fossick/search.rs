@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use fossick::{CrossEncoder, FieldType, FinalOrder, Hit, Mode, Passage, Response, Schema, Snapshot, StageRank};
+use fossick::{
+    CrossEncoder, FieldType, Filter, FinalOrder, Fusion, Hit, Mode, Passage, Response, Schema, Snapshot, StageRank, Value,
+};
 
 use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
@@ -35,6 +37,30 @@ pub struct Arguments {
     /// Passages of a document that are judged [default: 2]
     #[arg(long, value_name = "N")]
     passages: Option<usize>,
+    /// A condition that every hit has to meet: 'court = "Tax Court" AND year >= 1990'
+    #[arg(long, value_name = "CONDITION")]
+    filter: Option<String>,
+    /// Refuse a query that is not wholly understood, instead of leaving out what is not
+    #[arg(long)]
+    strict: bool,
+    /// Take the query as words alone: no quotation marks, signs or capitals as operators
+    #[arg(long, conflicts_with = "strict")]
+    plain: bool,
+    /// Count the values of a field among what matches the words and the condition; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    facet: Vec<String>,
+    /// Order by a field instead of by relevance, with :desc behind it the greatest first
+    #[arg(long, value_name = "FIELD")]
+    sort: Option<String>,
+    /// How the two lists of the first stage become one
+    #[arg(long, value_enum, default_value_t)]
+    fusion: Joining,
+    /// Say of each hit where its score comes from
+    #[arg(long)]
+    explain: bool,
+    /// Hits to leave out before those that are shown
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    offset: usize,
     /// End judging after so many milliseconds, and order by what was judged until then
     #[arg(long, value_name = "MS")]
     deadline: Option<u64>,
@@ -51,6 +77,9 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// Values of a facet that are shown.
+const FACET_VALUES: usize = 10;
 
 /// A number that is not 0.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
@@ -69,6 +98,28 @@ enum Legs {
     Semantic,
     /// Both, fused
     Hybrid,
+}
+
+/// The fusion, as options name it.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Joining {
+    /// Sums of reciprocal ranks
+    #[default]
+    ReciprocalRank,
+    /// Sums of scores, brought to one scale by the least and the greatest of each list
+    MinMax,
+    /// Sums of scores, brought to one scale by mean and deviation of each list
+    Distribution,
+}
+
+impl From<Joining> for Fusion {
+    fn from(joining: Joining) -> Self {
+        match joining {
+            Joining::ReciprocalRank => Self::reciprocal_rank(),
+            Joining::MinMax => Self::min_max(1.0, 1.0),
+            Joining::Distribution => Self::distribution(1.0, 1.0),
+        }
+    }
 }
 
 /// The final order, as options name it.
@@ -129,7 +180,28 @@ fn answer(
 ) -> Result<(), Failure> {
     let mut search =
         snapshot.search(query).candidates(arguments.candidates).limit(arguments.limit).final_order(arguments.order.into());
-    search = search.logit_cache(!arguments.no_cache);
+    search = search.logit_cache(!arguments.no_cache).offset(arguments.offset).fusion(arguments.fusion.into());
+    if let Some(filter) = &arguments.filter {
+        search = search.filter(Filter::parse(filter, snapshot.schema())?);
+    }
+    if arguments.strict {
+        search = search.strict();
+    }
+    if arguments.plain {
+        search = search.plain();
+    }
+    if arguments.explain {
+        search = search.explain();
+    }
+    for field in &arguments.facet {
+        search = search.facet(field, FACET_VALUES);
+    }
+    if let Some(field) = &arguments.sort {
+        search = match field.strip_suffix(":desc") {
+            Some(field) => search.sort_by_descending(field),
+            None => search.sort_by(field),
+        };
+    }
     if let Some(mode) = mode {
         search = search.mode(mode);
     }
@@ -181,11 +253,27 @@ fn page(response: &Response, schema: &Schema) -> String {
                 let _ = writeln!(page, "     {line}");
             }
         }
+        if let Some(explanation) = &hit.explanation {
+            for line in explanation.to_string().lines() {
+                let _ = writeln!(page, "     {}", styled(FAINT, plain(line)));
+            }
+        }
         page.push('\n');
     }
     if response.hits.is_empty() {
         let why = if response.candidates > 0 { "no hits were asked for (--limit 0)" } else { "nothing found" };
         let _ = writeln!(page, "{why}\n");
+    }
+    for facet in &response.facets {
+        let count = |(value, count): &(Value, u64)| format!("{} {count}", plain(&value.to_string()));
+        let mut counts: Vec<String> = facet.values.iter().map(count).collect();
+        if facet.without > 0 {
+            counts.push(format!("none {}", facet.without));
+        }
+        let _ = writeln!(page, "{}: {}", facet.field, counts.join(", "));
+    }
+    if let Some(total) = response.total {
+        let _ = writeln!(page, "{total} documents match the words\n");
     }
     for note in &response.notes {
         let _ = writeln!(page, "note: {note}");

@@ -6,7 +6,7 @@ use super::super::compaction::CompactionLimits;
 use super::super::files::damaged;
 use super::super::header::is_in_place;
 use super::super::table::Table;
-use super::super::{Durability, Header, Tag, WordsState};
+use super::super::{Durability, Generation, Header, Tag, WordsState};
 use super::StoreWriter;
 use crate::crash;
 use crate::error::{Error, OpenError, StorageError};
@@ -68,7 +68,12 @@ impl StoreWriter {
     }
 
     /// Adds fields without values to the schema, and publishes that. Between commits only.
-    pub(crate) fn extend_schema(&mut self, schema: &Schema) -> Result<(), StorageError> {
+    /// `words` makes those of a generation again, for the fields that it has then.
+    pub(crate) fn extend_schema(
+        &mut self,
+        schema: &Schema,
+        words: impl FnOnce(&Generation) -> Result<(WordsState, Vec<String>), Error>,
+    ) -> Result<(), Error> {
         let added = new_columns(&self.header.schema, schema);
         // Another process may have done it since the caller looked.
         if added.fields().is_empty() {
@@ -76,9 +81,12 @@ impl StoreWriter {
         }
         self.documents.add_columns(added)?;
         self.flushes = true;
-        let words = self.header.files.word_files();
-        let changed = Header { schema: self.header.schema.extended(schema), ..self.header.clone() };
-        self.publish_changed(changed, &words, Keep::AsSet)
+        let mut view = self.view()?;
+        view.header.schema = self.header.schema.extended(schema);
+        let (words, files) = words(&view)?;
+        let changed = Header { schema: view.header.schema.clone(), words, ..self.header.clone() };
+        drop(view);
+        Ok(self.publish_changed(changed, &files, Keep::AsSet)?)
     }
 
     /// Publishes the newest generation once more, flushed, where it was not; for the end of a writer. Only with nothing uncommitted.

@@ -50,6 +50,7 @@ impl StoreWriter {
         Table::remove_all_but(self.documents.path(), &needed.documents);
         crash::abort_at("clean: between");
         Table::remove_all_but(self.passages.path(), &needed.passages);
+        self.clean_codes(&needed.passages);
         self.sound.keep(self.documents.path(), &needed.documents);
         self.sound.keep(self.passages.path(), &needed.passages);
         for epoch in self.layout.words_epochs() {

@@ -5,8 +5,10 @@
 
 mod between;
 mod clean;
+mod coding;
 mod recover;
 
+pub(super) use coding::LARGE;
 pub(super) use recover::fall_back;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -167,6 +169,7 @@ impl StoreWriter {
             broken: false,
             _lock: lock,
         };
+        writer.remove_damaged_codes();
         let files: Vec<PathBuf> = writer.all_files().collect();
         if writer.header.durable {
             writer.directories = files.iter().filter_map(|file| file.parent()).map(Path::to_path_buf).collect();
@@ -208,6 +211,7 @@ impl StoreWriter {
             let batch = passages_batch(tokens, dimension, passages).map_err(invalid(&self.passages))?;
             self.passages.append(batch)?;
             self.added_passages += passages.len() as u64;
+            self.code();
         }
         crash::point("append: the passages")
     }
@@ -255,6 +259,7 @@ impl StoreWriter {
 
     /// Publishes a header whose tables are those at hand.
     fn publish_changed(&mut self, changed: Header, word_files: &[String], keep: Keep) -> Result<(), StorageError> {
+        self.code();
         let files = self.record(changed.words.epoch, word_files)?;
         crash::point("commit: everything is durable")?;
         let flushed = self.flushes && self.unflushed.is_empty();

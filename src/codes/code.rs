@@ -1,0 +1,104 @@
+//! Compact codes: one bit a dimension, and what is needed to bound a similarity by them.
+//!
+//! Of a vector x, less the centre c of its file, only the signs s of its rotated components are kept, with three numbers (Gao and
+//! Long 2024, "RaBitQ", section 3): for r = x - c, z the rotation of r and q' that of a query q less c,
+//!
+//! ```text
+//! <x, q>  =  <c, q> + <x - c, c> + <z, q'>          <z, q'>  ≈  f <s, q'>,  f = |r|² / Σ|z_i|
+//! ```
+//!
+//! The error of the last term is about normal with the deviation |q'| e, e = sqrt(f² p - |r|²) / sqrt(p - 1) for p components. What
+//! a similarity must be at most is therefore known, so the best can be found by comparing exactly only those that may be among them.
+//!
+//! Rows lie in blocks of 32, so that one shuffle looks up four dimensions of 16 rows ([`super::sums`]). A block is, little-endian: for each
+//! group of four components 16 bytes, byte i holding row i in its low half and row i + 16 in its high half; then 32 values f, 32 values
+//! b = <x - c, c>, and 32 values e.
+
+use super::rotation::Rotation;
+use super::sums::{self, Table};
+
+/// Rows in a block.
+pub(crate) const BLOCK: usize = 32;
+/// Bytes of one group of four components in a block.
+pub(super) const GROUP: usize = 16;
+/// Bytes of the numbers beside the signs, in a block.
+const NUMBERS: usize = 3 * 4 * BLOCK;
+
+/// Bytes of a block of rotated vectors of so many components.
+pub(crate) fn block_bytes(padded: usize) -> usize {
+    padded / 4 * GROUP + NUMBERS
+}
+
+/// Makes the codes of vectors about one centre.
+pub(crate) struct Coder<'a> {
+    rotation: &'a Rotation,
+    center: &'a [f32],
+    residual: Vec<f32>,
+    rotated: Vec<f32>,
+}
+
+impl<'a> Coder<'a> {
+    /// For vectors of the rotation's dimension; `center` should be near their mean.
+    pub(crate) fn new(rotation: &'a Rotation, center: &'a [f32]) -> Self {
+        Self { rotation, center, residual: vec![0.0; center.len()], rotated: vec![0.0; rotation.padded()] }
+    }
+
+    /// Writes the code of a vector as row `row` of a block that was all zero.
+    pub(crate) fn write(&mut self, vector: &[f32], block: &mut [u8], row: usize) {
+        for (residual, (value, center)) in self.residual.iter_mut().zip(vector.iter().zip(self.center)) {
+            *residual = value - center;
+        }
+        self.rotation.rotate(&self.residual, &mut self.rotated);
+        let (byte, shift) = (row % GROUP, if row < GROUP { 0 } else { 4 });
+        for (group, values) in self.rotated.chunks_exact(4).enumerate() {
+            let bits = (0..4).fold(0_u8, |bits, at| bits | u8::from(values[at] >= 0.0) << at);
+            block[group * GROUP + byte] |= bits << shift;
+        }
+        let square: f32 = self.rotated.iter().map(|value| value * value).sum();
+        let absolute: f32 = self.rotated.iter().map(|value| value.abs()).sum();
+        let along: f32 = self.residual.iter().zip(self.center).map(|(residual, center)| residual * center).sum();
+        let padded = self.rotated.len() as f32;
+        let factor = if absolute > 0.0 { square / absolute } else { 0.0 };
+        let error = ((factor * factor * padded - square).max(0.0) / (padded - 1.0)).sqrt();
+        let numbers = block.len() - NUMBERS;
+        for (place, number) in [factor, along, error].into_iter().enumerate() {
+            let at = numbers + 4 * (place * BLOCK + row);
+            block[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+    }
+}
+
+/// A query prepared for the codes about one centre.
+pub(crate) struct CodedQuery {
+    table: Table,
+    /// <c, q>.
+    constant: f32,
+    /// How many deviations above its estimate a similarity is looked for, times |q'|.
+    margin: f32,
+}
+
+impl CodedQuery {
+    /// `deviations`: how far above its estimate a similarity may be and still be found.
+    pub(crate) fn new(rotation: &Rotation, center: &[f32], query: &[f32], deviations: f32) -> Self {
+        let difference: Vec<f32> = query.iter().zip(center).map(|(query, center)| query - center).collect();
+        let mut rotated = vec![0.0; rotation.padded()];
+        rotation.rotate(&difference, &mut rotated);
+        let constant = query.iter().zip(center).map(|(query, center)| query * center).sum();
+        let length = rotated.iter().map(|value| value * value).sum::<f32>().sqrt();
+        Self { table: Table::new(&rotated), constant, margin: deviations * length }
+    }
+
+    /// What the similarity of each row of a block is at most, as far as its code tells.
+    pub(crate) fn bounds(&self, block: &[u8], bounds: &mut [f32; BLOCK]) {
+        let (signs, numbers) = block.split_at(block.len() - NUMBERS);
+        let mut totals = [0_u32; BLOCK];
+        sums::sums(&self.table, signs, &mut totals);
+        let (numbers, _) = numbers.as_chunks::<4>();
+        let (scale, least) = (self.table.step(), self.table.least());
+        for row in 0..BLOCK {
+            let number = |place: usize| f32::from_le_bytes(numbers[place * BLOCK + row]);
+            let product = number(0) * (scale * totals[row] as f32 + least);
+            bounds[row] = product + number(1) + self.constant + self.margin * number(2);
+        }
+    }
+}

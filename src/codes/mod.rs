@@ -1,0 +1,14 @@
+//! Compact codes of vectors, one bit a dimension: arithmetic on slices.
+//!
+//! A scan over codes reads a thirtieth of what the vectors take, and tells what each similarity is at most. Nothing is trained, so a code
+//! depends on its vector and on the centre that it was made about, and on nothing else. **Invariant:** no I/O here; `x86` is the only unsafe
+//! code, and has its plain twin in `sums`.
+
+mod code;
+mod rotation;
+mod sums;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use code::{BLOCK, CodedQuery, Coder, block_bytes};
+pub(crate) use rotation::Rotation;

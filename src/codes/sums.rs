@@ -1,0 +1,112 @@
+//! Sums of a query's components with the signs that 32 rows have, four dimensions at a lookup.
+//!
+//! For each group of four dimensions a table holds the sum for each of the sixteen combinations of signs, in 8 bits; one shuffle looks up
+//! 16 or 32 rows at once (André, Kermarrec and Le Scouarnec 2015, "Cache locality is not enough", section 4).
+
+use super::code::{BLOCK, GROUP};
+
+/// The sums of each group of four components, by signs.
+pub(super) struct Table {
+    /// Sixteen for each group; bit i of the place says whether component i counts with plus.
+    entries: Vec<[u8; GROUP]>,
+    step: f32,
+    least: f32,
+}
+
+impl Table {
+    /// Of a rotated query.
+    pub(super) fn new(rotated: &[f32]) -> Self {
+        let (groups, _) = rotated.as_chunks::<4>();
+        let least_of = |group: &[f32; 4]| -group.iter().map(|value| value.abs()).sum::<f32>();
+        // One step for all groups, so that sums can be added up.
+        let step = groups.iter().map(|group| -2.0 * least_of(group)).fold(0.0, f32::max) / 255.0;
+        let entry = |group: &[f32; 4], signs: usize| {
+            let sum: f32 = (0..4).map(|at| if signs >> at & 1 == 1 { group[at] } else { -group[at] }).sum();
+            // A query at the centre has no step.
+            if step > 0.0 { ((sum - least_of(group)) / step).round().min(255.0) as u8 } else { 0 }
+        };
+        let entries = groups.iter().map(|group| std::array::from_fn(|signs| entry(group, signs))).collect();
+        Self { entries, step, least: groups.iter().map(least_of).sum() }
+    }
+
+    /// What one unit of a sum is worth.
+    pub(super) fn step(&self) -> f32 {
+        self.step
+    }
+
+    /// What a sum of zero stands for.
+    pub(super) fn least(&self) -> f32 {
+        self.least
+    }
+}
+
+/// The sum for each row of a block, in units of the table's step above its least.
+pub(super) fn sums(table: &Table, signs: &[u8], sums: &mut [u32; BLOCK]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sums_of) = super::x86::sums() {
+        return sums_of(&table.entries, signs, sums);
+    }
+    plain(&table.entries, signs, sums);
+}
+
+/// One row after the other.
+fn plain(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
+    sums.fill(0);
+    for (entries, signs) in entries.iter().zip(signs.chunks_exact(GROUP)) {
+        for (row, byte) in signs.iter().enumerate() {
+            sums[row] += u32::from(entries[usize::from(byte & 15)]);
+            sums[row + GROUP] += u32::from(entries[usize::from(byte >> 4)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_table_adds_up_signed_components() {
+        let rotated: Vec<f32> = (0..64).map(|at| (at as f32 * 0.7).sin()).collect();
+        let table = Table::new(&rotated);
+        let signs = vec![0b0101_0011_u8; 16 * GROUP];
+        let mut found = [0; BLOCK];
+        sums(&table, &signs, &mut found);
+        let expected = |plus: [bool; 4]| -> f32 {
+            rotated.iter().enumerate().map(|(at, value)| if plus[at % 4] { *value } else { -value }).sum()
+        };
+        let low = expected([true, true, false, false]);
+        let high = expected([true, false, true, false]);
+        for row in 0..BLOCK {
+            let sum = found[row] as f32 * table.step() + table.least();
+            let expected = if row < GROUP { low } else { high };
+            assert!((sum - expected).abs() < 0.2, "row {row}: {sum}, not {expected}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_adds_up_the_same(groups in 1usize..40, seed in any::<u64>()) {
+            // A multiple of 16 groups, as codes have; all bytes that there can be.
+            let groups = groups * 16;
+            let mut state = seed | 1;
+            let mut next = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state as u8 };
+            let entries: Vec<[u8; GROUP]> = (0..groups).map(|_| std::array::from_fn(|_| next())).collect();
+            let signs: Vec<u8> = (0..groups * GROUP).map(|_| next()).collect();
+            let (mut found, mut expected) = ([0; BLOCK], [0; BLOCK]);
+            plain(&entries, &signs, &mut expected);
+            sums(&Table { entries, step: 1.0, least: 0.0 }, &signs, &mut found);
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn the_greatest_sums_do_not_overflow(groups in 1usize..40) {
+            let groups = groups * 16;
+            let entries = vec![[255; GROUP]; groups];
+            let mut found = [0; BLOCK];
+            sums(&Table { entries, step: 1.0, least: 0.0 }, &vec![0xff; groups * GROUP], &mut found);
+            prop_assert_eq!(found, [255 * groups as u32; BLOCK]);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Values of the documents that match: counted for facets, and sorted by.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use tantivy::columnar::{Column, StrColumn};
+use tantivy::query::{EnableScoring, Query};
+use tantivy::{DocId, Searcher, SegmentReader};
+
+use super::NUMBER;
+use crate::numbers::NumberSet;
+use crate::schema::{Date, FieldType, Value};
+
+/// How often each value of a field is there, most frequent first, and how many documents have none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) values: Vec<(Value, u64)>,
+    pub(crate) without: u64,
+}
+
+/// A field as tantivy has it.
+pub(super) struct ValueColumn<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: FieldType,
+}
+
+/// The values of one field in one segment.
+enum Values {
+    Keywords(Option<StrColumn>),
+    Numbers(Column<i64>),
+    Floats(Column<f64>),
+    Booleans(Column<bool>),
+}
+
+impl Values {
+    fn open(segment: &SegmentReader, column: &ValueColumn<'_>) -> tantivy::Result<Self> {
+        let fields = segment.fast_fields();
+        Ok(match column.kind {
+            FieldType::Integer | FieldType::Date => Self::Numbers(fields.i64(column.name)?),
+            FieldType::Float => Self::Floats(fields.f64(column.name)?),
+            FieldType::Boolean => Self::Booleans(fields.bool(column.name)?),
+            _ => Self::Keywords(fields.str(column.name)?),
+        })
+    }
+
+    /// A number that orders the segment's documents as their values do.
+    fn rank(&self, document: DocId) -> Option<u64> {
+        match self {
+            Self::Keywords(column) => column.as_ref()?.ords().first(document),
+            Self::Numbers(column) => column.first(document).map(|number| (number as u64) ^ (1 << 63)),
+            Self::Floats(column) => column.first(document).map(|number| {
+                let bits = number.to_bits();
+                if bits >> 63 == 0 { bits ^ (1 << 63) } else { !bits }
+            }),
+            Self::Booleans(column) => column.first(document).map(u64::from),
+        }
+    }
+
+    /// The value of that rank.
+    fn value(&self, rank: u64, kind: FieldType) -> tantivy::Result<Value> {
+        Ok(match self {
+            Self::Keywords(column) => {
+                let mut text = String::new();
+                if let Some(column) = column {
+                    column.ord_to_str(rank, &mut text)?;
+                }
+                Value::Text(text)
+            }
+            Self::Numbers(_) => {
+                let number = (rank ^ (1 << 63)) as i64;
+                if kind == FieldType::Date { Value::Date(Date::from_micros(number)) } else { Value::Integer(number) }
+            }
+            Self::Floats(_) => {
+                let bits = if rank >> 63 == 1 { rank ^ (1 << 63) } else { !rank };
+                Value::Float(f64::from_bits(bits))
+            }
+            Self::Booleans(_) => Value::Boolean(rank == 1),
+        })
+    }
+}
+
+/// Calls `each` with the documents that match, of `among` where that is given, segment by segment.
+fn matches(
+    searcher: &Searcher,
+    query: &dyn Query,
+    among: Option<&NumberSet>,
+    mut each: impl FnMut(&SegmentReader, &[(DocId, u64)]) -> tantivy::Result<()>,
+) -> tantivy::Result<()> {
+    let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
+    for segment in searcher.segment_readers() {
+        let numbers = segment.fast_fields().u64(NUMBER)?;
+        let alive = segment.alive_bitset();
+        let mut found: Vec<(DocId, u64)> = Vec::new();
+        weight.for_each_no_score(segment, &mut |documents| {
+            let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
+            let numbered = alive.filter_map(|&document| Some((document, numbers.first(document)?)));
+            found.extend(numbered.filter(|(_, number)| among.is_none_or(|among| among.contains(*number))));
+        })?;
+        each(segment, &found)?;
+    }
+    Ok(())
+}
+
+/// How many documents match, and for each column the `most` most frequent values; equally frequent ones ascending.
+pub(super) fn count(
+    searcher: &Searcher,
+    query: &dyn Query,
+    among: Option<&NumberSet>,
+    columns: &[(ValueColumn<'_>, usize)],
+) -> tantivy::Result<(u64, Vec<Counts>)> {
+    let mut total = 0;
+    let mut counted: Vec<(HashMap<Key, (Value, u64)>, u64)> = columns.iter().map(|_| (HashMap::new(), 0)).collect();
+    matches(searcher, query, among, |segment, documents| {
+        total += documents.len() as u64;
+        for ((column, _), (counts, without)) in columns.iter().zip(&mut counted) {
+            let values = Values::open(segment, column)?;
+            let mut ranks: HashMap<u64, u64> = HashMap::new();
+            for (document, _) in documents {
+                match values.rank(*document) {
+                    Some(rank) => *ranks.entry(rank).or_default() += 1,
+                    None => *without += 1,
+                }
+            }
+            for (rank, count) in ranks {
+                let value = values.value(rank, column.kind)?;
+                counts.entry(Key::of(&value)).or_insert_with(|| (value, 0)).1 += count;
+            }
+        }
+        Ok(())
+    })?;
+    let finish = |((counts, without), (_, most)): ((HashMap<Key, (Value, u64)>, u64), &(ValueColumn<'_>, usize))| {
+        let mut values: Vec<(Value, u64)> = counts.into_values().collect();
+        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| compare(&a.0, &b.0)));
+        values.truncate(*most);
+        Counts { values, without }
+    };
+    Ok((total, counted.into_iter().zip(columns).map(finish).collect()))
+}
+
+/// The first `limit` documents that match, by the values of a column; those without a value last, and equal ones in the order of
+/// `rank_of_equals`.
+pub(super) fn sorted<K: Ord>(
+    searcher: &Searcher,
+    query: &dyn Query,
+    among: Option<&NumberSet>,
+    column: &ValueColumn<'_>,
+    descending: bool,
+    limit: usize,
+    rank_of_equals: impl Fn(u64) -> K,
+) -> tantivy::Result<Vec<u64>> {
+    let mut all: Vec<(Option<Value>, u64)> = Vec::new();
+    let turned = |order: Ordering| if descending { order.reverse() } else { order };
+    matches(searcher, query, among, |segment, documents| {
+        let values = Values::open(segment, column)?;
+        let mut ranked: Vec<(Option<u64>, u64)> =
+            documents.iter().map(|(document, number)| (values.rank(*document), *number)).collect();
+        let first = |a: &(Option<u64>, u64), b: &(Option<u64>, u64)| match (a.0, b.0) {
+            (Some(a), Some(b)) => turned(a.cmp(&b)),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        if ranked.len() > limit && limit > 0 {
+            let (_, last, _) = ranked.select_nth_unstable_by(limit - 1, first);
+            let last = *last;
+            ranked.retain(|one| first(one, &last).is_le());
+        }
+        for (rank, number) in ranked {
+            all.push((rank.map(|rank| values.value(rank, column.kind)).transpose()?, number));
+        }
+        Ok(())
+    })?;
+    all.sort_by(|a, b| {
+        let by_value = match (&a.0, &b.0) {
+            (Some(a), Some(b)) => turned(compare(a, b)),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        by_value.then_with(|| rank_of_equals(a.1).cmp(&rank_of_equals(b.1)))
+    });
+    all.truncate(limit);
+    Ok(all.into_iter().map(|(_, number)| number).collect())
+}
+
+/// A value that can be counted.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Text(String),
+    Bits(u64),
+}
+
+impl Key {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(text.clone()),
+            Value::Integer(number) => Self::Bits(*number as u64),
+            Value::Float(number) => Self::Bits(number.to_bits()),
+            Value::Date(date) => Self::Bits(date.micros() as u64),
+            Value::Boolean(truth) => Self::Bits(u64::from(*truth)),
+        }
+    }
+}
+
+/// The order of two values of one type.
+fn compare(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
+        (Value::Float(a), Value::Float(b)) => a.total_cmp(b),
+        (Value::Date(a), Value::Date(b)) => a.cmp(b),
+        (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
+        _ => Ordering::Equal,
+    }
+}

@@ -1,0 +1,233 @@
+//! From the tree of a query, and from a filter, to what tantivy runs.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+
+use tantivy::Term;
+use tantivy::query::{
+    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, FuzzyTermQuery, Occur, PhraseQuery,
+    Query as Tantivy, RangeQuery, RegexQuery, TermQuery, TermSetQuery,
+};
+use tantivy::schema::{Field, IndexRecordOption};
+
+use super::writer::shortened;
+use super::{Analyzer, Fields, column};
+use crate::query::{Comparison, Filter, Query};
+use crate::schema::{FieldType, Language, Schema, Value};
+
+/// Different words of one clause that count; what a person types has fewer, and a text pasted whole is cut here.
+const MOST_WORDS: usize = 1024;
+
+/// Turns trees that were checked against the schema into queries of tantivy.
+pub(super) struct Compiler<'a> {
+    pub(super) schema: &'a Schema,
+    pub(super) fields: &'a Fields,
+    /// The number of the document with a key.
+    pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
+}
+
+/// Words that are looked for in one field of tantivy.
+struct Target {
+    field: Field,
+    analyzer: Analyzer,
+    languages: Vec<Language>,
+}
+
+impl Compiler<'_> {
+    /// What a query matches, with its scores.
+    pub(super) fn query(&self, query: &Query) -> Box<dyn Tantivy> {
+        match query {
+            Query::Words { field, text } => self.words(field.as_deref(), text),
+            Query::Phrase { field, text, slop } => self.phrase(field.as_deref(), text, *slop),
+            Query::Prefix { field, text } => self.prefix(field.as_deref(), text),
+            Query::Fuzzy { field, text, distance } => self.fuzzy(field.as_deref(), text, *distance),
+            Query::Filter(filter) => unscored(self.filter(filter)),
+            Query::All => Box::new(AllQuery),
+            Query::Boolean { must, should, must_not } => self.boolean(must, should, must_not),
+            Query::Boost { query, factor } => Box::new(BoostQuery::new(self.query(query), *factor)),
+        }
+    }
+
+    /// The documents that meet a filter; its scores say nothing.
+    pub(super) fn filter(&self, filter: &Filter) -> Box<dyn Tantivy> {
+        match filter {
+            Filter::Compare { field, comparison: Comparison::NotEqual, value } => {
+                without(self.exists(field), self.compare(field, Comparison::Equal, value))
+            }
+            Filter::Compare { field, comparison, value } => self.compare(field, *comparison, value),
+            Filter::In { field, values } => {
+                any(values.iter().map(|value| self.compare(field, Comparison::Equal, value)).collect())
+            }
+            Filter::Exists { field } => self.exists(field),
+            Filter::Keys(keys) => {
+                let numbers = keys.iter().filter_map(|key| (self.number_of)(key));
+                Box::new(TermSetQuery::new(numbers.map(|number| Term::from_field_u64(self.fields.number, number))))
+            }
+            Filter::Matches(query) => self.query(query),
+            Filter::And(parts) if parts.is_empty() => Box::new(AllQuery),
+            Filter::And(parts) => {
+                Box::new(BooleanQuery::new(parts.iter().map(|part| (Occur::Must, self.filter(part))).collect()))
+            }
+            Filter::Or(parts) => any(parts.iter().map(|part| self.filter(part)).collect()),
+            Filter::Not(inner) => without(Box::new(AllQuery), self.filter(inner)),
+        }
+    }
+
+    fn target(&self, field: Option<&str>) -> Option<Target> {
+        let Some(name) = field else {
+            let languages = self.fields.languages.clone();
+            return Some(Target { field: self.fields.words, analyzer: Analyzer::of(self.schema), languages });
+        };
+        let (place, field) = self.schema.fields().iter().enumerate().find(|(_, field)| field.name() == name)?;
+        let own = self.fields.own.get(place).copied().flatten()?;
+        let language = field.language();
+        Some(Target { field: own, analyzer: Analyzer::in_language(language), languages: vec![language] })
+    }
+
+    /// Any of the words; a repeated word counts as often as it is said.
+    fn words(&self, field: Option<&str>, text: &str) -> Box<dyn Tantivy> {
+        let clause = |(term, _, count): (Term, String, usize)| -> Box<dyn Tantivy> {
+            let term = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
+            if count > 1 { Box::new(BoostQuery::new(term, count as f32)) } else { term }
+        };
+        any(self.counted_words(field, text).into_iter().map(clause).collect())
+    }
+
+    /// The different words of a text, as terms and as they are, with how often each is there; in their order.
+    pub(super) fn counted_words(&self, field: Option<&str>, text: &str) -> Vec<(Term, String, usize)> {
+        let Some(mut target) = self.target(field) else { return Vec::new() };
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut words: Vec<(Term, String, usize)> = Vec::new();
+        target.analyzer.words(text, |word| match places.get(word) {
+            Some(&place) => words[place].2 += 1,
+            None if words.len() < MOST_WORDS => {
+                places.insert(word.to_owned(), words.len());
+                words.push((Term::from_field_text(target.field, word), word.to_owned(), 1));
+            }
+            None => {}
+        });
+        words
+    }
+
+    /// The words next to each other, in any one of the languages that the text may be in.
+    fn phrase(&self, field: Option<&str>, text: &str, slop: u32) -> Box<dyn Tantivy> {
+        let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
+        let in_language = |language: &Language| -> Option<Vec<(usize, Term)>> {
+            let mut terms = Vec::new();
+            Analyzer::in_language(*language).tokens(text, |token| {
+                terms.push((token.position, Term::from_field_text(target.field, &token.text)));
+            });
+            terms.truncate(MOST_WORDS);
+            Some(terms).filter(|terms| !terms.is_empty())
+        };
+        let mut ways: Vec<Vec<(usize, Term)>> = target.languages.iter().filter_map(in_language).collect();
+        ways.dedup();
+        let phrase = |terms: Vec<(usize, Term)>| -> Box<dyn Tantivy> {
+            match &terms[..] {
+                [(_, only)] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::WithFreqs)),
+                _ => Box::new(PhraseQuery::new_with_offset_and_slop(terms, slop)),
+            }
+        };
+        any(ways.into_iter().map(phrase).collect())
+    }
+
+    /// The last word as a beginning, those before it as they are.
+    fn prefix(&self, field: Option<&str>, text: &str) -> Box<dyn Tantivy> {
+        let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
+        // Unstemmed: a beginning has no ending.
+        let mut last = None;
+        Analyzer::in_language(Language::Neutral).tokens(text, |token| last = Some((token.offset_from, token.text.clone())));
+        let Some((start, beginning)) = last else { return Box::new(EmptyQuery) };
+        // Words are letters and digits, none of which means anything else in a regular expression.
+        let beginning: Box<dyn Tantivy> = match RegexQuery::from_pattern(&format!("{beginning}.*"), target.field) {
+            Ok(query) => Box::new(query),
+            Err(error) => {
+                tracing::warn!(%error, "a beginning that tantivy does not take finds nothing");
+                return Box::new(EmptyQuery);
+            }
+        };
+        let before = text.get(..start).unwrap_or_default();
+        if before.trim().is_empty() {
+            return beginning;
+        }
+        Box::new(BooleanQuery::new(vec![(Occur::Must, self.phrase(field, before, 0)), (Occur::Must, beginning)]))
+    }
+
+    /// Around each word of the text, in each of its languages.
+    fn fuzzy(&self, field: Option<&str>, text: &str, distance: u8) -> Box<dyn Tantivy> {
+        let Some(mut target) = self.target(field) else { return Box::new(EmptyQuery) };
+        let mut words = Vec::new();
+        target.analyzer.words(text, |word| words.push(word.to_owned()));
+        words.truncate(MOST_WORDS);
+        let around = |word: String| -> Box<dyn Tantivy> {
+            Box::new(FuzzyTermQuery::new(Term::from_field_text(target.field, &word), distance.clamp(1, 2), true))
+        };
+        any(words.into_iter().map(around).collect())
+    }
+
+    fn boolean(&self, must: &[Query], should: &[Query], must_not: &[Query]) -> Box<dyn Tantivy> {
+        if must.is_empty() && should.is_empty() && must_not.is_empty() {
+            return Box::new(EmptyQuery);
+        }
+        let clauses = |occur: Occur, list: &[Query]| list.iter().map(|query| (occur, self.query(query))).collect::<Vec<_>>();
+        let mut all = clauses(Occur::Must, must);
+        all.extend(clauses(Occur::Should, should));
+        all.extend(clauses(Occur::MustNot, must_not));
+        if must.is_empty() && should.is_empty() {
+            all.push((Occur::Must, unscored(Box::new(AllQuery))));
+        }
+        Box::new(BooleanQuery::new(all))
+    }
+
+    fn exists(&self, field: &str) -> Box<dyn Tantivy> {
+        match self.schema.fields().iter().position(|known| known.name() == field) {
+            Some(place) => Box::new(ExistsQuery::new(column(place), false)),
+            None => Box::new(EmptyQuery),
+        }
+    }
+
+    /// A comparison other than `NotEqual`.
+    fn compare(&self, field: &str, comparison: Comparison, value: &Value) -> Box<dyn Tantivy> {
+        let Some(place) = self.schema.fields().iter().position(|known| known.name() == field) else {
+            return Box::new(EmptyQuery);
+        };
+        let (Some(Some(own)), Some(known)) = (self.fields.own.get(place), self.schema.fields().get(place)) else {
+            return Box::new(EmptyQuery);
+        };
+        let term = match (known.kind(), value) {
+            (FieldType::Keyword, Value::Text(text)) => Term::from_field_text(*own, &shortened(text)),
+            (FieldType::Integer, Value::Integer(number)) => Term::from_field_i64(*own, *number),
+            (FieldType::Date, Value::Date(date)) => Term::from_field_i64(*own, date.micros()),
+            (FieldType::Float, Value::Float(number)) => Term::from_field_f64(*own, number + 0.0),
+            (FieldType::Float, Value::Integer(number)) => Term::from_field_f64(*own, *number as f64),
+            (FieldType::Boolean, Value::Boolean(truth)) => Term::from_field_bool(*own, *truth),
+            _ => return Box::new(EmptyQuery),
+        };
+        let (low, high) = match comparison {
+            Comparison::Equal => return Box::new(TermQuery::new(term, IndexRecordOption::Basic)),
+            Comparison::Less => (Bound::Unbounded, Bound::Excluded(term)),
+            Comparison::LessOrEqual => (Bound::Unbounded, Bound::Included(term)),
+            Comparison::Greater => (Bound::Excluded(term), Bound::Unbounded),
+            Comparison::GreaterOrEqual => (Bound::Included(term), Bound::Unbounded),
+            Comparison::NotEqual => return Box::new(EmptyQuery),
+        };
+        Box::new(RangeQuery::new(low, high))
+    }
+}
+
+fn any(mut queries: Vec<Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
+    match queries.len() {
+        0 => Box::new(EmptyQuery),
+        1 => queries.swap_remove(0),
+        _ => Box::new(BooleanQuery::new(queries.into_iter().map(|query| (Occur::Should, query)).collect())),
+    }
+}
+
+/// What matches the first and not the second.
+fn without(wanted: Box<dyn Tantivy>, unwanted: Box<dyn Tantivy>) -> Box<dyn Tantivy> {
+    Box::new(BooleanQuery::new(vec![(Occur::Must, wanted), (Occur::MustNot, unwanted)]))
+}
+
+fn unscored(query: Box<dyn Tantivy>) -> Box<dyn Tantivy> {
+    Box::new(ConstScoreQuery::new(query, 0.0))
+}

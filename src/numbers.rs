@@ -1,0 +1,69 @@
+//! A set of document numbers, as a filter makes it and both legs of a search use it.
+
+/// Numbers of documents, a bit each: numbers are given out one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NumberSet {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl NumberSet {
+    pub(crate) fn insert(&mut self, number: u64) {
+        let (word, bit) = ((number / 64) as usize, 1 << (number % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.count += usize::from(self.words[word] & bit == 0);
+        self.words[word] |= bit;
+    }
+
+    pub(crate) fn contains(&self, number: u64) -> bool {
+        self.words.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        let bits = |(at, word): (usize, &u64)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest = if rest == 0 { return None } else { rest & (rest - 1) };
+                Some(at as u64 * 64 + u64::from(bit))
+            })
+        };
+        self.words.iter().enumerate().flat_map(bits)
+    }
+}
+
+impl FromIterator<u64> for NumberSet {
+    fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
+        let mut set = Self::default();
+        numbers.into_iter().for_each(|number| set.insert(number));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_was_put_in(numbers in prop::collection::vec(0u64..500, 0..60)) {
+            let set: NumberSet = numbers.iter().copied().collect();
+            let plain: BTreeSet<u64> = numbers.into_iter().collect();
+            prop_assert_eq!(set.len(), plain.len());
+            prop_assert!(set.iter().eq(plain.iter().copied()));
+            prop_assert!((0..600).all(|number| set.contains(number) == plain.contains(&number)));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What a forgiving reading left out.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::trouble::shorten;
+
+/// A piece of a query that looked like an operator or a condition and could not be taken as one. It was left out, or, where
+/// it is a word with a colon in it, looked for as a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ignored {
+    /// Its bytes in the query.
+    pub at: Range<usize>,
+    /// What it says.
+    pub text: String,
+    /// What was expected there, and what was found.
+    pub why: String,
+}
+
+impl Ignored {
+    pub(super) fn new(query: &str, at: Range<usize>, why: String) -> Self {
+        Self { text: query.get(at.clone()).unwrap_or_default().to_owned(), at, why }
+    }
+
+    /// Takes in a piece that follows directly and was ignored for the same reason, so that a thousand parentheses are one note.
+    pub(super) fn extend(&mut self, query: &str, next: &Range<usize>, why: &str) -> bool {
+        let between = query.get(self.at.end..next.start);
+        let joins = self.why == why && between.is_some_and(|between| between.trim().is_empty());
+        if joins {
+            self.text.push_str(query.get(self.at.end..next.end).unwrap_or_default());
+            self.at.end = next.end;
+        }
+        joins
+    }
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at byte {} was not understood: {}", shorten(&self.text), self.at.start, self.why)
+    }
+}

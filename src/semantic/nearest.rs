@@ -1,0 +1,218 @@
+//! The nearest documents by codes: a bound for every row, then exact similarities of those that may be among the best.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::codes::{BLOCK, CodedQuery, block_bytes};
+use crate::parallel;
+
+/// Rows that a thread takes at a time; a multiple of [`BLOCK`].
+const CHUNK: usize = 64 * BLOCK;
+/// Rows that are compared exactly at first, for each document wanted, and at least.
+const FIRST: usize = 4;
+const LEAST: usize = 512;
+/// Rows that are compared exactly between two looks at what the best are by now.
+const ROUND: usize = 4096;
+
+/// Rows with codes that lie one after the other.
+pub(super) struct Coded<'a> {
+    pub(super) query: CodedQuery,
+    pub(super) blocks: &'a [u8],
+    pub(super) rows: usize,
+    /// Components of a rotated vector.
+    pub(super) padded: usize,
+    /// The position of the first row.
+    pub(super) base: usize,
+}
+
+/// What is known of rows beside their codes.
+pub(super) trait Rows: Sync {
+    /// A bit for each of up to [`BLOCK`] rows of a part, from a row on: whether it may be found. Not one that was deleted, or that a filter
+    /// excludes.
+    fn eligible(&self, part: usize, row: usize) -> u32;
+    /// The document of the row at a position.
+    fn document(&self, position: usize) -> u64;
+    /// The exact similarity.
+    fn similarity(&self, position: usize) -> f32;
+}
+
+/// Rows that lie one after the other.
+pub(super) enum Part<'a> {
+    Coded(Coded<'a>),
+    /// Compared exactly.
+    Plain {
+        rows: usize,
+        base: usize,
+    },
+}
+
+impl Part<'_> {
+    fn base(&self) -> usize {
+        match self {
+            Self::Coded(coded) => coded.base,
+            Self::Plain { base, .. } => *base,
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Coded(coded) => coded.rows,
+            Self::Plain { rows, .. } => *rows,
+        }
+    }
+
+    /// What the similarities of the rows from `first` are at most; of those that may not be found, less than any.
+    fn bounds(&self, part: usize, first: usize, rows: &dyn Rows, bounds: &mut [f32]) {
+        for (block, bounds) in bounds.chunks_mut(BLOCK).enumerate() {
+            let row = first + block * BLOCK;
+            let eligible = rows.eligible(part, row);
+            if eligible == 0 {
+                bounds.fill(f32::NEG_INFINITY);
+                continue;
+            }
+            match self {
+                Self::Coded(coded) => {
+                    let bytes = block_bytes(coded.padded);
+                    let mut all = [0.0; BLOCK];
+                    coded.query.bounds(&coded.blocks[row / BLOCK * bytes..][..bytes], &mut all);
+                    bounds.copy_from_slice(&all[..bounds.len()]);
+                }
+                Self::Plain { base, .. } => {
+                    bounds.iter_mut().enumerate().for_each(|(at, bound)| *bound = rows.similarity(base + row + at));
+                }
+            }
+            if eligible != u32::MAX {
+                let not = |at: usize| eligible >> at & 1 == 0;
+                bounds.iter_mut().enumerate().filter(|(at, _)| not(*at)).for_each(|(_, bound)| *bound = f32::NEG_INFINITY);
+            }
+        }
+    }
+}
+
+/// The similarity of the best row of each document that is among the `limit` nearest, and of some more.
+///
+/// `parts` follow each other from position 0; `bounds` is memory that may be used again.
+pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds: &mut Vec<f32>) -> HashMap<u64, f32> {
+    let count = parts.iter().map(Part::rows).sum();
+    bounds.clear();
+    bounds.resize(count, 0.0);
+    let mut wanted = (FIRST * limit).max(LEAST);
+    let best = Best::new(wanted);
+    parallel::run(|| {
+        let mut jobs = Vec::with_capacity(count / CHUNK + parts.len());
+        let mut rest = &mut bounds[..];
+        for (at, part) in parts.iter().enumerate() {
+            let (mine, others) = rest.split_at_mut(part.rows());
+            rest = others;
+            jobs.extend(mine.chunks_mut(CHUNK).enumerate().map(|(chunk, bounds)| (at, chunk * CHUNK, bounds)));
+        }
+        jobs.into_par_iter().for_each(|(at, first, bounds)| {
+            parts[at].bounds(at, first, rows, bounds);
+            best.offer(parts[at].base() + first, bounds);
+        });
+    });
+
+    let mut first = best.take();
+    let mut found = HashMap::with_capacity(4 * limit);
+    let mut done = compare(&mut first, rows, &mut found);
+    // Many rows of few documents: look at more.
+    while found.len() < limit && done.len() >= wanted {
+        wanted *= 4;
+        let best = Best::new(wanted);
+        parallel::run(|| {
+            bounds.par_chunks(CHUNK).enumerate().for_each(|(chunk, bounds)| best.offer(chunk * CHUNK, bounds));
+        });
+        let mut more = best.take();
+        more.retain(|(_, position)| done.binary_search(position).is_err());
+        done.extend(compare(&mut more, rows, &mut found));
+        done.sort_unstable();
+    }
+    let Some(mut least) = last_of(&found, limit) else { return found };
+
+    let mut open: Vec<(f32, u32)> = parallel::run(|| {
+        let within = |(chunk, bounds): (usize, &[f32])| {
+            let base = chunk * CHUNK;
+            let may_be = bounds.iter().enumerate().filter(|(_, bound)| **bound >= least);
+            let open = may_be.filter(|(at, _)| done.binary_search(&((base + at) as u32)).is_err());
+            open.map(|(at, bound)| (*bound, (base + at) as u32)).collect::<Vec<_>>()
+        };
+        bounds.par_chunks(CHUNK).enumerate().flat_map_iter(within).collect()
+    });
+    if open.len() > ROUND {
+        open.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    }
+    for round in open.chunks_mut(ROUND) {
+        if round.first().is_none_or(|(bound, _)| *bound < least && round.len() == ROUND) {
+            break;
+        }
+        compare(round, rows, &mut found);
+        least = last_of(&found, limit).unwrap_or(least);
+    }
+    found
+}
+
+/// Compares rows exactly, in the order of their positions, which are given back; notes the best of each document.
+fn compare(candidates: &mut [(f32, u32)], rows: &dyn Rows, found: &mut HashMap<u64, f32>) -> Vec<u32> {
+    candidates.sort_unstable_by_key(|(_, position)| *position);
+    let positions: Vec<u32> = candidates.iter().map(|(_, position)| *position).collect();
+    let similarity = |&position: &u32| rows.similarity(position as usize);
+    let exact: Vec<f32> = parallel::run(|| positions.par_iter().with_min_len(64).map(similarity).collect());
+    for (&position, similarity) in positions.iter().zip(exact) {
+        let best = found.entry(rows.document(position as usize)).or_insert(similarity);
+        *best = best.max(similarity);
+    }
+    positions
+}
+
+/// The similarity of the `limit`th best document; `None` where there are fewer.
+fn last_of(found: &HashMap<u64, f32>, limit: usize) -> Option<f32> {
+    let mut all: Vec<f32> = found.values().copied().collect();
+    let at = limit.checked_sub(1).filter(|at| *at < all.len())?;
+    Some(*all.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1)
+}
+
+/// The rows with the greatest bounds, collected by several threads.
+struct Best {
+    wanted: usize,
+    rows: Mutex<Vec<(f32, u32)>>,
+    /// What a bound must be above to count, as bits of an f32.
+    threshold: AtomicU32,
+}
+
+impl Best {
+    fn new(wanted: usize) -> Self {
+        Self { wanted, rows: Mutex::default(), threshold: AtomicU32::new(f32::NEG_INFINITY.to_bits()) }
+    }
+
+    fn offer(&self, base: usize, bounds: &[f32]) {
+        let threshold = f32::from_bits(self.threshold.load(Ordering::Relaxed));
+        let better = bounds.iter().enumerate().filter(|(_, bound)| **bound > threshold);
+        let mine: Vec<(f32, u32)> = better.map(|(at, bound)| (*bound, (base + at) as u32)).collect();
+        if mine.is_empty() {
+            return;
+        }
+        let mut all = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(mine);
+        if all.len() >= 4 * self.wanted {
+            self.cut(&mut all);
+        }
+    }
+
+    fn cut(&self, all: &mut Vec<(f32, u32)>) {
+        if all.len() > self.wanted {
+            let (_, last, _) = all.select_nth_unstable_by(self.wanted - 1, |a, b| b.0.total_cmp(&a.0));
+            let threshold = last.0;
+            all.truncate(self.wanted);
+            self.threshold.store(threshold.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn take(self) -> Vec<(f32, u32)> {
+        let mut all = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
+        self.cut(&mut all);
+        all
+    }
+}

@@ -1,0 +1,269 @@
+//! The passages of a snapshot: whose they are, where they are, and how near.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::nearest::{Coded, Part, Rows, nearest};
+use super::similarity::dot;
+use crate::codes::{BLOCK, CodedQuery, Rotation};
+use crate::numbers::NumberSet;
+use crate::parallel;
+use crate::store::{CodedPart, PassagePart, normalize};
+
+/// How far above what its code says a similarity is looked for: of a hundred nearest, one in some hundreds is missed
+/// (`cargo test --lib recall -- --nocapture`).
+const DEVIATIONS: f32 = 3.0;
+
+/// As many passages are all compared exactly: that takes a millisecond or two.
+const FEW: usize = 8192;
+
+/// A query's vector, brought to length 1.
+pub(crate) struct Direction(Vec<f32>);
+
+impl Direction {
+    pub(crate) fn of(mut vector: Vec<f32>) -> Self {
+        normalize(&mut vector);
+        Self(vector)
+    }
+}
+
+/// All passages of a generation, those included that were deleted, at positions from 0.
+pub(crate) struct PassageTable {
+    parts: Vec<OrderedPart>,
+    rows: usize,
+    rotation: Option<Rotation>,
+    /// Memory for bounds, to be used again.
+    spare: Mutex<Vec<Vec<f32>>>,
+}
+
+struct OrderedPart {
+    part: PassagePart,
+    /// The position of its first row.
+    base: usize,
+    /// The rows in the order of their documents, where that is not their own.
+    order: Option<Vec<u32>>,
+}
+
+impl OrderedPart {
+    fn new(part: PassagePart, base: usize) -> Self {
+        // A document's rows are written together and its number grows, so this is the order nearly always. Deleted rows may not have kept their number.
+        let documents = part.documents();
+        let order = (!documents.is_sorted()).then(|| {
+            let mut order: Vec<u32> = (0..documents.len() as u32).collect();
+            order.sort_by_key(|&row| documents[row as usize]);
+            order
+        });
+        Self { part, base, order }
+    }
+
+    /// The row at a place in the order of documents.
+    fn row_at(&self, at: usize) -> usize {
+        self.order.as_ref().map_or(at, |order| order[at] as usize)
+    }
+
+    /// The first place from `from` on whose row is of that document, or of a later one.
+    fn place_of(&self, document: u64, from: usize) -> usize {
+        let documents = self.part.documents();
+        let before = |at: usize| documents[self.row_at(at)] < document;
+        // By steps that grow, since the next of several documents is near.
+        let (mut low, mut step) = (from, 1);
+        while low + step < documents.len() && before(low + step) {
+            low += step;
+            step *= 2;
+        }
+        let mut high = documents.len().min(low + step);
+        while low < high {
+            let middle = low.midpoint(high);
+            if before(middle) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// The rows of a document that were not deleted, in their order.
+    fn rows_of(&self, document: u64) -> impl Iterator<Item = usize> {
+        let documents = self.part.documents();
+        let rows = (self.place_of(document, 0)..documents.len()).map(|at| self.row_at(at));
+        let mine = rows.take_while(move |&row| documents[row] == document);
+        mine.filter(|&row| self.part.is_live(row))
+    }
+
+    /// The rows of some documents that were not deleted.
+    fn rows_among(&self, among: &NumberSet) -> Vec<usize> {
+        let documents = self.part.documents();
+        let (mut rows, mut at) = (Vec::new(), 0);
+        for document in among.iter() {
+            at = self.place_of(document, at);
+            while at < documents.len() && documents[self.row_at(at)] == document {
+                rows.push(self.row_at(at));
+                at += 1;
+            }
+        }
+        rows.retain(|&row| self.part.is_live(row));
+        rows
+    }
+
+    fn similarity(&self, row: usize, query: &Direction) -> f32 {
+        match &self.part {
+            PassagePart::Coded(part) => {
+                let (vector, inverse) = part.file.vector(row);
+                dot(vector, &query.0) * inverse
+            }
+            PassagePart::Read(part) => {
+                let dimension = query.0.len();
+                part.vectors.get(row * dimension..(row + 1) * dimension).map_or(f32::MIN, |vector| dot(vector, &query.0))
+            }
+        }
+    }
+}
+
+impl PassageTable {
+    pub(crate) fn new(parts: Vec<PassagePart>, dimension: Option<usize>) -> Self {
+        let mut rows = 0;
+        let ordered = |part: PassagePart| {
+            let base = rows;
+            rows += part.rows();
+            OrderedPart::new(part, base)
+        };
+        let parts = parts.into_iter().map(ordered).collect();
+        Self { parts, rows, rotation: dimension.map(Rotation::new), spare: Mutex::default() }
+    }
+
+    fn part(&self, position: usize) -> &OrderedPart {
+        &self.parts[self.parts.partition_point(|part| part.base <= position) - 1]
+    }
+
+    /// Where the passage at a position is in its table.
+    pub(crate) fn address(&self, position: usize) -> u64 {
+        let part = self.part(position);
+        part.part.address(position - part.base)
+    }
+
+    /// The positions of a document's passages, in their order in the document.
+    pub(crate) fn of_document(&self, document: u64) -> impl Iterator<Item = usize> {
+        self.parts.iter().flat_map(move |part| part.rows_of(document).map(|row| part.base + row))
+    }
+
+    /// The similarity of a passage; -1 to 1.
+    pub(crate) fn similarity(&self, position: usize, query: &Direction) -> f32 {
+        let part = self.part(position);
+        part.similarity(position - part.base, query)
+    }
+
+    /// The positions of a document's `most` best passages by `score`, best first; equal ones in the document's order.
+    pub(crate) fn best_of(&self, document: u64, most: usize, score: impl Fn(usize) -> f32) -> Vec<usize> {
+        let mut scored: Vec<(f32, usize)> = self.of_document(document).map(|position| (score(position), position)).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        scored.truncate(most);
+        scored.into_iter().map(|(_, position)| position).collect()
+    }
+
+    /// The `limit` documents of `among`, or of all, whose best passage is nearest, best first, with the similarity of that; equal ones in
+    /// the order of `rank_of_equals`.
+    pub(crate) fn nearest<K: Ord>(
+        &self,
+        query: &Direction,
+        limit: usize,
+        among: Option<&NumberSet>,
+        rank_of_equals: impl Fn(u64) -> K,
+    ) -> Vec<(u64, f32)> {
+        let found = match among {
+            _ if limit == 0 => HashMap::new(),
+            Some(among) if among.len() <= FEW => {
+                let rows = |part: &OrderedPart| part.rows_among(among).into_iter().map(|row| part.base + row).collect::<Vec<_>>();
+                self.exact(self.parts.iter().flat_map(rows), query)
+            }
+            _ if self.compares_all(among) => self.exact(self.live(among), query),
+            _ => self.by_codes(query, limit, among),
+        };
+        let mut documents: Vec<(u64, f32)> = found.into_iter().collect();
+        let better = |a: &(u64, f32), b: &(u64, f32)| -> Ordering {
+            b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0)))
+        };
+        if limit < documents.len() {
+            documents.select_nth_unstable_by(limit, better);
+            documents.truncate(limit);
+        }
+        documents.sort_by(better);
+        documents
+    }
+
+    /// Whether [`PassageTable::nearest`] compares all passages with the query.
+    pub(crate) fn compares_all(&self, among: Option<&NumberSet>) -> bool {
+        self.rows <= FEW || among.is_some_and(|among| among.len() <= FEW)
+    }
+
+    /// The positions of all passages that were not deleted, of these documents where some are named.
+    fn live(&self, among: Option<&NumberSet>) -> impl Iterator<Item = usize> {
+        let all = self.parts.iter().flat_map(|part| (0..part.part.rows()).map(move |row| (part, row)));
+        let wanted = move |(part, row): &(&OrderedPart, usize)| {
+            part.part.is_live(*row) && among.is_none_or(|among| among.contains(part.part.documents()[*row]))
+        };
+        all.filter(wanted).map(|(part, row)| part.base + row)
+    }
+
+    /// The best similarity of each document at these positions.
+    fn exact(&self, positions: impl Iterator<Item = usize>, query: &Direction) -> HashMap<u64, f32> {
+        let positions: Vec<usize> = positions.collect();
+        let similarity = |&position: &usize| self.similarity(position, query);
+        let similarities: Vec<f32> = parallel::run(|| positions.par_iter().with_min_len(256).map(similarity).collect());
+        let mut found: HashMap<u64, f32> = HashMap::new();
+        for (position, similarity) in positions.into_iter().zip(similarities) {
+            let part = self.part(position);
+            let best = found.entry(part.part.documents()[position - part.base]).or_insert(similarity);
+            *best = best.max(similarity);
+        }
+        found
+    }
+
+    fn by_codes(&self, query: &Direction, limit: usize, among: Option<&NumberSet>) -> HashMap<u64, f32> {
+        let Some(rotation) = &self.rotation else { return HashMap::new() };
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for OrderedPart { part, base, .. } in &self.parts {
+            let (rows, base) = (part.rows(), *base);
+            parts.push(match part {
+                PassagePart::Coded(CodedPart { file, .. }) => {
+                    let query = CodedQuery::new(rotation, file.center(), &query.0, DEVIATIONS);
+                    Part::Coded(Coded { query, blocks: file.blocks(), rows, padded: file.padded(), base })
+                }
+                PassagePart::Read(_) => Part::Plain { rows, base },
+            });
+        }
+        let mut bounds = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let found = nearest(&parts, &Compared { table: self, query, among }, limit, &mut bounds);
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bounds);
+        found
+    }
+}
+
+/// A table that is being compared with a query.
+struct Compared<'a> {
+    table: &'a PassageTable,
+    query: &'a Direction,
+    among: Option<&'a NumberSet>,
+}
+
+impl Rows for Compared<'_> {
+    fn eligible(&self, part: usize, row: usize) -> u32 {
+        let part = &self.table.parts[part].part;
+        let live = part.live_among(row);
+        match self.among {
+            None => live,
+            Some(among) => {
+                let documents = part.documents()[row..].iter().take(BLOCK).enumerate();
+                documents.fold(0, |bits, (at, document)| bits | u32::from(among.contains(*document)) << at) & live
+            }
+        }
+    }
+
+    fn document(&self, position: usize) -> u64 {
+        let part = self.table.part(position);
+        part.part.documents()[position - part.base]
+    }
+
+    fn similarity(&self, position: usize) -> f32 {
+        self.table.similarity(position, self.query)
+    }
+}

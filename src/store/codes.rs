@@ -1,0 +1,276 @@
+//! Files of compact codes, one for each data file of the passages table that is large enough.
+//!
+//! Derived from that file, which never changes, so a code file is right or it is of no use: it is no part of any generation, names the file
+//! that it is of, carries its own checksum, is written whole under another name first, and may be deleted at any time. Where there is none,
+//! the rows are read into memory. `storage-format.md` has every byte.
+
+use std::fs;
+use std::io::Write;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use bytemuck::cast_slice;
+use rayon::prelude::*;
+
+use super::lance_file::Page;
+use crate::codes::{BLOCK, Coder, Rotation, block_bytes};
+use crate::error::StorageError;
+use crate::mapped::Mapped;
+use crate::parallel;
+
+const MAGIC: [u8; 16] = *b"fossick codes 1\n";
+/// Magic, checksum of all that follows, and six numbers of 8 bytes.
+const HEADER: usize = 16 + 8 + 6 * 8;
+/// Where parts of the file begin; a processor reads lines of this size.
+const ALIGNMENT: usize = 64;
+/// Vectors whose length differs by no more from 1 are taken as they are.
+const UNIT: f32 = 1e-5;
+
+/// The rows of a data file, as they were when it was written.
+pub(super) struct Rows<'a> {
+    /// The document of each row; of one that was deleted since, whatever is there.
+    pub(super) documents: Vec<u64>,
+    pub(super) vectors: Vectors<'a>,
+    pub(super) dimension: usize,
+}
+
+/// Where vectors are.
+pub(super) enum Vectors<'a> {
+    /// In the data file, as they are.
+    InPages(&'a [u8], Vec<Page>),
+    /// In memory, one after the other; the code file will have them.
+    Read(Vec<f32>),
+}
+
+impl Rows<'_> {
+    fn vector(&self, row: usize) -> &[f32] {
+        match &self.vectors {
+            Vectors::InPages(data, pages) => in_page(data, pages, row, self.dimension),
+            Vectors::Read(vectors) => &vectors[row * self.dimension..(row + 1) * self.dimension],
+        }
+    }
+}
+
+/// A vector where it is in the data file.
+fn in_page<'a>(data: &'a [u8], pages: &[Page], row: usize, dimension: usize) -> &'a [f32] {
+    let page = pages[pages.partition_point(|page| page.first <= row as u64) - 1];
+    let start = page.offset as usize + (row - page.first as usize) * 4 * dimension;
+    cast_slice(&data[start..start + 4 * dimension])
+}
+
+/// An opened code file, with the data file that has the vectors.
+pub(crate) struct CodeFile {
+    codes: Mapped,
+    data: Mapped,
+    dimension: usize,
+    padded: usize,
+    rows: usize,
+    /// Where the vectors are in the data file; none where they are in this one.
+    pages: Vec<Page>,
+    parts: Parts,
+}
+
+/// Where the parts of a code file are.
+#[derive(Clone)]
+struct Parts {
+    center: Range<usize>,
+    pages: Range<usize>,
+    documents: Range<usize>,
+    inverses: Range<usize>,
+    blocks: Range<usize>,
+    vectors: Range<usize>,
+}
+
+impl Parts {
+    fn new(dimension: usize, rows: usize, pages: usize) -> Option<Self> {
+        let padded = Rotation::padded_of(dimension);
+        let mut end = HEADER;
+        let mut part = |bytes: usize| {
+            let start = end.checked_next_multiple_of(ALIGNMENT)?;
+            end = start.checked_add(bytes)?;
+            Some(start..end)
+        };
+        let inline = if pages == 0 { rows.checked_mul(4 * dimension)? } else { 0 };
+        Some(Self {
+            center: part(4 * dimension)?,
+            pages: part(pages.checked_mul(16)?)?,
+            documents: part(rows.checked_mul(8)?)?,
+            inverses: part(rows.checked_mul(4)?)?,
+            blocks: part(rows.div_ceil(BLOCK).checked_mul(block_bytes(padded))?)?,
+            vectors: part(inline)?,
+        })
+    }
+}
+
+impl CodeFile {
+    /// Opens the codes of a data file with vectors of `dimension` components; `None` where there are none, or not of this file.
+    pub(super) fn open(path: &Path, data: &Path, dimension: usize) -> Option<Self> {
+        let codes = Mapped::open(path).ok()?;
+        let file = Self::parse(codes, Mapped::open(data).ok()?, dimension);
+        if file.is_none() {
+            tracing::warn!(file = %path.display(), "codes that are damaged or of another file are passed over");
+        }
+        file
+    }
+
+    fn parse(codes: Mapped, data: Mapped, dimension: usize) -> Option<Self> {
+        let (checksum, body) = codes.strip_prefix(&MAGIC)?.split_first_chunk::<8>()?;
+        if u64::from(crc32c::crc32c(body)) != u64::from_le_bytes(*checksum) {
+            return None;
+        }
+        let (numbers, _) = body.as_chunks::<8>();
+        let number = |at: usize| numbers.get(at).and_then(|bytes| usize::try_from(u64::from_le_bytes(*bytes)).ok());
+        let (rows, pages) = (number(2)?, number(3)?);
+        let is_of = number(0)? == dimension && number(1)? == Rotation::padded_of(dimension) && number(4)? == data.len();
+        let parts = Parts::new(dimension, rows, pages).filter(|parts| is_of && parts.vectors.end == codes.len())?;
+        let pages = cast_slice::<u8, [u64; 2]>(codes.get(parts.pages.clone())?);
+        let pages: Vec<Page> = pages.iter().map(|&[first, offset]| Page { first, offset }).collect();
+        let file = Self { padded: Rotation::padded_of(dimension), codes, data, dimension, rows, pages, parts };
+        file.pages_are_inside().then_some(file)
+    }
+
+    /// Whether each row's vector is inside of the data file, where a float can be.
+    fn pages_are_inside(&self) -> bool {
+        let ends = self.pages.iter().skip(1).map(|page| page.first).chain([self.rows as u64]);
+        self.pages.first().is_none_or(|page| page.first == 0)
+            && self.pages.iter().zip(ends).all(|(page, end)| {
+                let rows = end.checked_sub(page.first);
+                let bytes = rows.and_then(|rows| rows.checked_mul(4 * self.dimension as u64));
+                let inside = bytes.and_then(|bytes| page.offset.checked_add(bytes));
+                page.offset % 4 == 0 && inside.is_some_and(|end| end <= self.data.len() as u64)
+            })
+    }
+
+    /// Rows, those included that were deleted.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn padded(&self) -> usize {
+        self.padded
+    }
+
+    /// What the codes were made about.
+    pub(crate) fn center(&self) -> &[f32] {
+        cast_slice(&self.codes[self.parts.center.clone()])
+    }
+
+    /// The document of each row.
+    pub(crate) fn documents(&self) -> &[u64] {
+        cast_slice(&self.codes[self.parts.documents.clone()])
+    }
+
+    /// The blocks of codes.
+    pub(crate) fn blocks(&self) -> &[u8] {
+        &self.codes[self.parts.blocks.clone()]
+    }
+
+    /// The vector of a row, and what brings it to length 1.
+    pub(crate) fn vector(&self, row: usize) -> (&[f32], f32) {
+        let vector = match &self.pages[..] {
+            [] => {
+                let bytes = 4 * self.dimension;
+                cast_slice(&self.codes[self.parts.vectors.start + row * bytes..][..bytes])
+            }
+            pages => in_page(&self.data, pages, row, self.dimension),
+        };
+        let inverses: &[f32] = cast_slice(&self.codes[self.parts.inverses.clone()]);
+        (vector, inverses[row])
+    }
+}
+
+/// Writes the codes of a data file.
+pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), StorageError> {
+    let (dimension, count) = (rows.dimension, rows.documents.len());
+    let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
+    // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
+    let extreme = lengths.iter().any(|length| *length != 0.0 && !(1e-15..1e15).contains(length));
+    let scaled = |row: usize| -> Vec<f32> {
+        let mut vector = rows.vector(row).to_vec();
+        normalize(&mut vector);
+        vector
+    };
+    let inverse = |length: f32| {
+        let as_it_is = extreme || length == 0.0 || (length - 1.0).abs() <= UNIT;
+        if as_it_is { 1.0 } else { 1.0 / length }
+    };
+    let pages = match &rows.vectors {
+        Vectors::InPages(_, pages) if !extreme => &pages[..],
+        _ => &[],
+    };
+    let too_large = || StorageError::Inconsistent { path: data.to_path_buf(), fact: "it is too large for codes".to_owned() };
+    let parts = Parts::new(dimension, count, pages.len()).ok_or_else(too_large)?;
+    let length_of_data = fs::metadata(data).map_err(StorageError::io(data, "reading the vectors"))?.len();
+
+    let mut bytes = vec![0_u8; parts.vectors.end];
+    let center = mean((0..count.min(MOST_FOR_CENTER)).map(|at| scaled(at * count / count.min(MOST_FOR_CENTER))), dimension);
+    bytes[parts.center.clone()].copy_from_slice(cast_slice(&center));
+    let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
+    bytes[parts.pages.clone()].copy_from_slice(cast_slice(&table));
+    bytes[parts.documents.clone()].copy_from_slice(cast_slice(&rows.documents));
+    let inverses: Vec<f32> = lengths.iter().map(|length| inverse(*length)).collect();
+    bytes[parts.inverses.clone()].copy_from_slice(cast_slice(&inverses));
+    let rotation = Rotation::new(dimension);
+    let block = block_bytes(rotation.padded());
+    parallel::run(|| {
+        bytes[parts.blocks.clone()].par_chunks_mut(64 * block).enumerate().for_each(|(chunk, blocks)| {
+            let mut coder = Coder::new(&rotation, &center);
+            for (at, block) in blocks.chunks_mut(block).enumerate() {
+                let first = (64 * chunk + at) * BLOCK;
+                (first..count.min(first + BLOCK)).for_each(|row| coder.write(&scaled(row), block, row - first));
+            }
+        });
+        let inline = bytes[parts.vectors.clone()].par_chunks_mut(4 * dimension).enumerate();
+        inline.for_each(|(row, bytes)| match extreme {
+            true => bytes.copy_from_slice(cast_slice(&scaled(row))),
+            false => bytes.copy_from_slice(cast_slice(rows.vector(row))),
+        });
+    });
+    bytes[..16].copy_from_slice(&MAGIC);
+    let numbers = [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, 0];
+    bytes[24..HEADER].copy_from_slice(cast_slice(&numbers));
+    let checksum = u64::from(crc32c::crc32c(&bytes[24..]));
+    bytes[16..24].copy_from_slice(&checksum.to_le_bytes());
+
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory).map_err(StorageError::io(directory, "creating the directory"))?;
+    let temporary = path.with_extension("tmp");
+    let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(StorageError::io(path, "writing codes"))
+}
+
+/// Vectors that the centre is the mean of, spread over the file.
+const MOST_FOR_CENTER: usize = 4096;
+
+fn mean(vectors: impl ExactSizeIterator<Item = Vec<f32>>, dimension: usize) -> Vec<f32> {
+    let count = vectors.len().max(1) as f64;
+    let mut sums = vec![0.0_f64; dimension];
+    for vector in vectors {
+        sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += f64::from(value));
+    }
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
+}
+
+fn length(vector: &[f32]) -> f32 {
+    vector.iter().map(|value| value * value).sum::<f32>().sqrt()
+}
+
+/// Brings a vector to length 1; one that has it to rounding is left as it is.
+pub(crate) fn normalize(vector: &mut [f32]) {
+    if (length(vector) - 1.0).abs() <= UNIT {
+        return;
+    }
+    // Squares of very large and very small components leave the range of f32.
+    let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    if largest > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= largest);
+        let length = length(vector);
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
+/// The code file of a data file, by the name of that.
+pub(super) fn path_of(directory: &Path, data: &str) -> PathBuf {
+    let stem = Path::new(data).file_stem().unwrap_or_default();
+    directory.join(stem).with_extension("codes")
+}

@@ -1,0 +1,138 @@
+//! Codes of what was written: for each large fragment of the passages, the file that a search by vectors goes by.
+//!
+//! No step of a commit: a search that finds no codes reads the vectors themselves. So a failure here is logged, and tried again by the next
+//! commit.
+
+use std::collections::HashSet;
+use std::fs;
+
+use super::super::codes::{self, CodeFile, Rows, Vectors};
+use super::super::columns::{NUMBER, VECTOR};
+use super::super::lance_file::{Page, last_column};
+use super::super::reader::{ADDRESS, float_lists, primitive};
+use super::super::table::FragmentFile;
+use super::StoreWriter;
+use crate::error::StorageError;
+use crate::mapped::Mapped;
+use arrow::datatypes::UInt64Type;
+
+/// A fragment with fewer rows is read into memory by those who search it. Compaction joins such fragments before they are many.
+pub(in crate::store) const LARGE: usize = 2048;
+
+/// Rows of a page that are compared with what Lance reads.
+const PROBES: u64 = 3;
+
+impl StoreWriter {
+    /// Writes the codes of large fragments that have none.
+    pub(super) fn code(&self) {
+        let Some(dimension) = self.header.vectors.dimension() else { return };
+        for fragment in self.passages.fragments() {
+            let Some(data) = fragment.data.as_deref().filter(|_| fragment.rows >= LARGE) else { continue };
+            let path = codes::path_of(&self.layout.codes(), data);
+            if path.exists() {
+                continue;
+            }
+            if let Err(error) = self.code_fragment(&fragment, data, dimension) {
+                tracing::warn!(%error, "vectors are searched without codes until the next commit");
+            }
+        }
+    }
+
+    fn code_fragment(&self, fragment: &FragmentFile, data: &str, dimension: usize) -> Result<(), StorageError> {
+        let mut documents = vec![u64::MAX; fragment.rows];
+        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER])? {
+            let numbers = primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?;
+            let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
+            for (number, address) in numbers.iter().zip(addresses) {
+                if let Some(document) = documents.get_mut((address - fragment.first_address()) as usize) {
+                    *document = *number;
+                }
+            }
+        }
+        let path = self.passages.path().join(data);
+        let mapped = Mapped::open(&path).map_err(StorageError::io(&path, "reading the vectors"))?;
+        let pages = last_column(&mapped, 4 * dimension).unwrap_or_default();
+        let vectors = match self.are_vectors(fragment, &documents, &mapped, &pages, dimension)? {
+            true => Vectors::InPages(&mapped, pages),
+            false => Vectors::Read(self.read_vectors(fragment, dimension)?),
+        };
+        let rows = Rows { documents, vectors, dimension };
+        codes::write(&codes::path_of(&self.layout.codes(), data), &path, &rows)
+    }
+
+    /// Whether these pages are the fragment's vectors: some rows of each are compared with what Lance reads.
+    fn are_vectors(
+        &self,
+        fragment: &FragmentFile,
+        documents: &[u64],
+        data: &[u8],
+        pages: &[Page],
+        dimension: usize,
+    ) -> Result<bool, StorageError> {
+        let Some(last) = pages.last() else { return Ok(false) };
+        let bytes = 4 * dimension;
+        if last.offset as usize + (fragment.rows - (last.first as usize).min(fragment.rows)) * bytes > data.len() {
+            return Ok(false);
+        }
+        let ends = pages.iter().skip(1).map(|page| page.first).chain([fragment.rows as u64]);
+        let mut probes: Vec<(u64, usize)> = Vec::new();
+        for (page, end) in pages.iter().zip(ends) {
+            let Some(rows) = end.checked_sub(page.first).filter(|rows| *rows > 0) else { return Ok(false) };
+            for probe in 0..PROBES {
+                let row = page.first + probe * (rows - 1) / (PROBES - 1);
+                probes.push((row, page.offset as usize + (row - page.first) as usize * bytes));
+            }
+        }
+        // Lance does not give rows that were deleted.
+        probes.retain(|(row, _)| documents.get(*row as usize).is_some_and(|document| *document != u64::MAX));
+        probes.dedup();
+        if probes.is_empty() {
+            return Ok(false);
+        }
+        let addresses: Vec<u64> = probes.iter().map(|(row, _)| fragment.first_address() + row).collect();
+        let batch = self.passages.take(&addresses, &[VECTOR])?;
+        let vectors: &[u8] = bytemuck::cast_slice(float_lists(&self.passages, &batch, VECTOR, dimension)?);
+        Ok(probes.iter().zip(vectors.chunks_exact(bytes)).all(|((_, at), vector)| data.get(*at..at + bytes) == Some(vector)))
+    }
+
+    fn read_vectors(&self, fragment: &FragmentFile, dimension: usize) -> Result<Vec<f32>, StorageError> {
+        let mut all = vec![0.0; fragment.rows * dimension];
+        for batch in self.passages.scan_fragments(&[fragment.id], &[VECTOR])? {
+            let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
+            let vectors = float_lists(&self.passages, &batch, VECTOR, dimension)?;
+            for (address, vector) in addresses.iter().zip(vectors.chunks_exact(dimension)) {
+                let row = (address - fragment.first_address()) as usize;
+                if let Some(place) = all.get_mut(row * dimension..(row + 1) * dimension) {
+                    place.copy_from_slice(vector);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes code files that cannot be used, so that they are written again.
+    pub(super) fn remove_damaged_codes(&self) {
+        let Some(dimension) = self.header.vectors.dimension() else { return };
+        for fragment in self.passages.fragments() {
+            let Some(data) = fragment.data.as_deref() else { continue };
+            let path = codes::path_of(&self.layout.codes(), data);
+            if path.exists() && CodeFile::open(&path, &self.passages.path().join(data), dimension).is_none() {
+                // Windows refuses while somebody has it open; the next writer tries again.
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
+    /// Removes the codes of data files that no generation needs.
+    pub(super) fn clean_codes(&self, needed: &HashSet<String>) {
+        let directory = self.layout.codes();
+        let wanted: HashSet<_> = needed.iter().map(|data| codes::path_of(&directory, data)).collect();
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if !wanted.contains(&entry.path())
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::debug!(%error, file = %entry.path().display(), "left for the next clean-up");
+            }
+        }
+    }
+}

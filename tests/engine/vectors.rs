@@ -1,0 +1,148 @@
+//! The vectors' leg at sizes at which it goes by codes.
+
+use std::collections::HashSet;
+use std::fs;
+
+use fossick::{Document, Filter, Index, Mode, Options, Schema, Snapshot};
+
+const ROWS: u64 = 12_000;
+
+/// A vector that is near those of its cluster.
+fn vector(seed: u64, dimension: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let cluster = (seed % 40) as f32;
+    (0..dimension).map(|at| (cluster * (at + 1) as f32).sin() + next()).collect()
+}
+
+fn built(dimension: usize) -> (tempfile::TempDir, Index) {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().text("body").integer("number").build().unwrap();
+    let options = Options::new().schema(schema).own_vectors(dimension);
+    let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
+    let mut writer = index.writer().unwrap();
+    for number in 0..ROWS {
+        writer.add(document(number, number, dimension)).unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    (directory, index)
+}
+
+fn document(number: u64, seed: u64, dimension: usize) -> Document {
+    // Lengths differ: what is compared is the cosine.
+    let vector: Vec<f32> = vector(seed, dimension).into_iter().map(|value| value * (1 + number % 7) as f32).collect();
+    Document::new(number.to_string()).set("body", "word").set("number", number as i64).vector(vector)
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// How many of the true nearest a snapshot finds, of how many, with their similarities right and in order.
+fn found_of(snapshot: &Snapshot, seeds: &[(u64, u64)], filter: Option<&Filter>, limit: usize) -> (usize, usize) {
+    let dimension = snapshot.dimension().unwrap();
+    let (mut found, mut of) = (0, 0);
+    for query in 0..20 {
+        let asked = vector(1_000_000 + query, dimension);
+        let mut right: Vec<(f64, u64)> =
+            seeds.iter().map(|(number, seed)| (cosine(&vector(*seed, dimension), &asked), *number)).collect();
+        right.sort_by(|a, b| b.0.total_cmp(&a.0));
+        right.truncate(limit);
+        let mut search = snapshot.search("x").mode(Mode::Semantic).vector(asked.clone()).candidates(limit).limit(limit);
+        if let Some(filter) = filter {
+            search = search.filter(filter.clone());
+        }
+        let response = search.run().unwrap();
+        assert_eq!(response.hits.len(), right.len());
+        let seed_of = |key: &str| seeds.iter().find(|(number, _)| number.to_string() == key).unwrap().1;
+        for hit in &response.hits {
+            assert!((f64::from(hit.score) - cosine(&vector(seed_of(&hit.key), dimension), &asked)).abs() < 1e-5);
+        }
+        assert!(response.hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
+        let mine: HashSet<u64> = response.hits.iter().map(|hit| hit.key.parse().unwrap()).collect();
+        found += right.iter().filter(|(_, number)| mine.contains(number)).count();
+        of += right.len();
+    }
+    (found, of)
+}
+
+fn code_files(index: &Index) -> Vec<std::path::PathBuf> {
+    fs::read_dir(index.path().join("codes")).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
+    // As wide as these, Lance has them as they are, and they are read where it has them.
+    let (_directory, index) = built(96);
+    let mut seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
+    assert!(!code_files(&index).is_empty());
+    let check = |index: &Index, seeds: &[(u64, u64)], when: &str| {
+        let snapshot = index.snapshot().unwrap();
+        for (name, filter, kept) in [
+            ("all", None, seeds.to_vec()),
+            (
+                "most",
+                Some(Filter::less("number", 11_000)),
+                seeds.iter().filter(|(number, _)| *number < 11_000).copied().collect(),
+            ),
+            ("few", Some(Filter::less("number", 50)), seeds.iter().filter(|(number, _)| *number < 50).copied().collect()),
+        ] {
+            let (found, of) = found_of(&snapshot, &kept, filter.as_ref(), 100);
+            assert!(found as f64 >= 0.99 * of as f64, "{when}, {name}: {found} of {of}");
+        }
+    };
+    check(&index, &seeds, "as written");
+
+    let mut writer = index.writer().unwrap();
+    for number in (0..ROWS).step_by(5) {
+        writer.delete(&number.to_string()).unwrap();
+    }
+    for number in (1..ROWS).step_by(50) {
+        writer.add(document(number, number + 20_000, 96)).unwrap();
+    }
+    writer.commit().unwrap();
+    seeds.retain(|(number, _)| number % 5 != 0);
+    seeds.iter_mut().filter(|(number, _)| number % 50 == 1).for_each(|(number, seed)| *seed = *number + 20_000);
+    check(&index, &seeds, "after deletes and replacements");
+
+    writer.compact().unwrap();
+    drop(writer);
+    let files = code_files(&index);
+    assert_eq!(files.len(), 1, "one file of rows, one of codes; those of files that are gone are gone: {files:?}");
+    check(&index, &seeds, "compacted");
+
+    let bytes = fs::read(&files[0]).unwrap();
+    for damage in 0..4 {
+        let mut damaged = bytes.clone();
+        match damage {
+            0 => damaged.truncate(bytes.len() / 2),
+            1 => damaged[bytes.len() / 2] ^= 1,
+            2 => damaged[40] ^= 1,
+            _ => damaged.clear(),
+        }
+        fs::write(&files[0], damaged).unwrap();
+        check(&Index::open(index.path(), Options::new()).unwrap(), &seeds, "with damaged codes");
+    }
+    drop(index.writer().unwrap());
+    assert!(!files[0].exists(), "a writer removes what cannot be used");
+    let mut writer = index.writer().unwrap();
+    writer.add(document(ROWS, ROWS, 96)).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(fs::read(&files[0]).unwrap(), bytes, "and the next commit writes it again, the same");
+    assert!(index.verify().unwrap().is_sound());
+}
+
+#[test]
+fn narrow_vectors_which_lance_packs_are_found_as_well() {
+    let (_directory, index) = built(12);
+    let seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
+    let (found, of) = found_of(&index.snapshot().unwrap(), &seeds, None, 100);
+    assert!(found as f64 >= 0.99 * of as f64, "{found} of {of}");
+}
