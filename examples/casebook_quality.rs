@@ -51,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let fields = Schema::builder().text("text");
     let schema = if arguments.untitled { fields.stored("title") } else { fields.heading("title") }.build()?;
-    let passages = PassageOptions { max_tokens: arguments.max_tokens, overlap_tokens: arguments.overlap };
+    let passages =
+        PassageOptions { max_tokens: arguments.max_tokens, overlap_tokens: arguments.overlap, ..PassageOptions::default() };
     let options = Options::new().schema(schema).encoder(encoder).passages(passages);
     let index = Index::open_or_create(directory.path().join("casebook"), options)?;
     let mut writer = index.writer()?;

@@ -69,12 +69,12 @@ pub use error::{
 pub use index::{GenerationInfo, Index, Options, Writer};
 pub use ingest::{Monitor, PendingCommit, Progress};
 pub use model::{CrossEncoder, Device, DeviceInfo, DeviceKind, Embedding, Encoder, Judgement, ModelIdentity, Precision};
-pub use passage::PassageOptions;
+pub use passage::{Boundary, PassageOptions};
 pub use query::{Comparison, Filter, Ignored, Query};
 pub use rank::{Combination, Explanation, Fusion};
-pub use schema::{Date, Document, Field, FieldType, Language, Schema, SchemaBuilder, Value};
+pub use schema::{Date, Document, Field, FieldType, Language, Metric, Schema, SchemaBuilder, Value};
 pub use search::{
-    CancelToken, DocumentLogit, Facet, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, Response, Search, Snapshot,
-    StageRank, Storage, Timings,
+    CancelToken, DocumentLogit, Facet, FinalOrder, Hit, Judged, Mode, Note, Passage, Progressive, RecallReport, Response, Search,
+    Snapshot, Snippet, StageRank, Storage, Timings,
 };
 pub use store::{Durability, Housekeeping};

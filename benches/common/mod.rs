@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each bench uses a part of it.
 
+pub mod alone;
+
 use std::path::Path;
 
 use fossick::{Document, Index, Options, Schema};

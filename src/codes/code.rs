@@ -12,7 +12,7 @@
 //!
 //! Rows lie in blocks of 32, so that one shuffle looks up four dimensions of 16 rows ([`super::sums`]). A block is, little-endian: for each
 //! group of four components 16 bytes, byte i holding row i in its low half and row i + 16 in its high half; then 32 values f, 32 values
-//! b = <x - c, c>, and 32 values e.
+//! b = <x - c, c> (less half of |x|² for distances), and 32 values e.
 
 use super::rotation::Rotation;
 use super::sums::{self, Table};
@@ -43,8 +43,8 @@ impl<'a> Coder<'a> {
         Self { rotation, center, residual: vec![0.0; center.len()], rotated: vec![0.0; rotation.padded()] }
     }
 
-    /// Writes the code of a vector as row `row` of a block that was all zero.
-    pub(crate) fn write(&mut self, vector: &[f32], block: &mut [u8], row: usize) {
+    /// Writes the code of a vector as row `row` of a block that was all zero. `less` is taken away from each of its similarities.
+    pub(crate) fn write(&mut self, vector: &[f32], less: f32, block: &mut [u8], row: usize) {
         for (residual, (value, center)) in self.residual.iter_mut().zip(vector.iter().zip(self.center)) {
             *residual = value - center;
         }
@@ -61,7 +61,7 @@ impl<'a> Coder<'a> {
         let factor = if absolute > 0.0 { square / absolute } else { 0.0 };
         let error = ((factor * factor * padded - square).max(0.0) / (padded - 1.0)).sqrt();
         let numbers = block.len() - NUMBERS;
-        for (place, number) in [factor, along, error].into_iter().enumerate() {
+        for (place, number) in [factor, along - less, error].into_iter().enumerate() {
             let at = numbers + 4 * (place * BLOCK + row);
             block[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }

@@ -174,7 +174,7 @@ fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
     let schema = options.schema.clone().ok_or_else(|| OpenError::SchemaRequired { path: layout.root().to_path_buf() })?;
     let vectors = match (&options.encoder, options.own_vectors) {
         (Some(encoder), _) => VectorSource::Encoder(encoder.identity().clone()),
-        (None, Some(dimension)) => VectorSource::Application(dimension),
+        (None, Some(dimension)) => VectorSource::Application(dimension, options.metric),
         (None, None) => VectorSource::Nothing,
     };
     let mut passages = options.passages.unwrap_or_default().clamped();

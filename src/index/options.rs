@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::OpenError;
 use crate::model::Encoder;
 use crate::passage::PassageOptions;
-use crate::schema::Schema;
+use crate::schema::{Metric, Schema};
 use crate::store::{Durability, Header, Housekeeping, VectorSource};
 
 /// How an index is opened, and how it is made where there is none.
@@ -13,7 +13,7 @@ use crate::store::{Durability, Header, Housekeeping, VectorSource};
 /// ```
 /// use fossick::{Options, PassageOptions, Schema};
 /// let schema = Schema::builder().text("body").build()?;
-/// let options = Options::new().schema(schema).passages(PassageOptions { max_tokens: 128, overlap_tokens: 16 });
+/// let options = Options::new().schema(schema).passages(PassageOptions { max_tokens: 128, overlap_tokens: 16, ..PassageOptions::default() });
 /// # drop(options);
 /// # Ok::<(), fossick::SchemaError>(())
 /// ```
@@ -22,6 +22,7 @@ pub struct Options {
     pub(super) schema: Option<Schema>,
     pub(super) encoder: Option<Encoder>,
     pub(super) own_vectors: Option<u32>,
+    pub(super) metric: Metric,
     pub(super) passages: Option<PassageOptions>,
     pub(super) logit_cache: Option<u64>,
     pub(super) durability: Durability,
@@ -56,6 +57,13 @@ impl Options {
     pub fn own_vectors(mut self, dimension: usize) -> Self {
         self.own_vectors = Some(dimension.clamp(1, 1 << 16) as u32);
         self.encoder = None;
+        self
+    }
+
+    /// How vectors that the application brings are compared, by [`Metric::Cosine`] unless set. An index that exists has its own, which this must be.
+    #[must_use]
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.metric = metric;
         self
     }
 
@@ -96,7 +104,7 @@ impl Options {
         }
         let given = match (&self.encoder, self.own_vectors) {
             (Some(encoder), _) => VectorSource::Encoder(encoder.identity().clone()),
-            (None, Some(dimension)) => VectorSource::Application(dimension),
+            (None, Some(dimension)) => VectorSource::Application(dimension, self.metric),
             (None, None) => return Ok(()),
         };
         let same = match (&header.vectors, &given) {

@@ -226,10 +226,10 @@ impl Writer {
         let key = || document.key().to_owned();
         let refused = |makes| Err(IngestError::VectorRefused { key: key(), makes }.into());
         match (&self.vectors, document.own_vector()) {
-            (VectorSource::Application(dimension), Some(vector)) => {
+            (VectorSource::Application(dimension, _), Some(vector)) => {
                 Ok(check_vector(&format!("document {:?}", document.key()), vector, *dimension as usize)?)
             }
-            (VectorSource::Application(_), None) => Err(IngestError::VectorRequired { key: key() }.into()),
+            (VectorSource::Application(..), None) => Err(IngestError::VectorRequired { key: key() }.into()),
             (VectorSource::Encoder(_), Some(_)) => refused("makes its own vectors"),
             (VectorSource::Nothing, Some(_)) => refused("keeps no vectors"),
             (VectorSource::Encoder(_) | VectorSource::Nothing, None) => Ok(()),

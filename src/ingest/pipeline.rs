@@ -113,7 +113,7 @@ impl Pipeline {
             schema: header.schema.clone(),
             options: header.passage_options,
             encoder: encoder.clone(),
-            own_vectors: matches!(header.vectors, VectorSource::Application(_)),
+            own_vectors: matches!(header.vectors, VectorSource::Application(..)),
         };
         let (input, to_cut) = bounded(WAITING);
         let (cut, to_embed) = bounded(WAITING);

@@ -42,7 +42,8 @@ impl Preparer {
             return Prepared { number, document, passages: vec![row] };
         }
         let counter: &dyn TokenCounter = self.encoder.as_ref().map_or(&WordCounter, Encoder::counter);
-        let reader = self.encoder.as_ref().map(|encoder| (encoder, heading_for_models(&heading, counter)));
+        let heading = if self.options.with_heading { heading_for_models(&heading, counter) } else { "" };
+        let reader = self.encoder.as_ref().map(|encoder| (encoder, heading));
         let tokens = |text: &str| reader.map_or_else(Vec::new, |(encoder, heading)| encoder.tokens(&with_heading(heading, text)));
         let mut passages = Vec::new();
         for (field, text) in bodies {

@@ -1,5 +1,7 @@
 //! BM25 search over one state of the words.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tantivy::collector::DocSetCollector;
@@ -13,7 +15,7 @@ use super::columns::{Counts, ValueColumn, count, sorted};
 use super::compile::Compiler;
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
-use super::{Fields, NUMBER, column, failed, layout, register_analyses};
+use super::{Analyzer, Fields, NUMBER, column, failed, layout, register_analyses};
 use crate::error::StorageError;
 use crate::numbers::NumberSet;
 use crate::query::{Filter, Query};
@@ -146,6 +148,25 @@ impl WordsReader {
         let query = self.compiler(number_of).query(query);
         sorted(&self.reader.searcher(), &*query, among, &column, descending, limit, rank_of_equals)
             .map_err(failed(&self.path, "sorting"))
+    }
+
+    /// The `most` words of a text that tell most of it: frequent in it, and in few documents; each as the text first has it.
+    pub(crate) fn most_telling(&self, text: &str, most: usize) -> Result<Vec<String>, StorageError> {
+        let searcher = self.reader.searcher();
+        let documents = searcher.num_docs() as f64;
+        let mut counts: HashMap<String, (f64, Range<usize>)> = HashMap::new();
+        Analyzer::of(&self.schema).tokens(text, |token| {
+            counts.entry(token.text.clone()).or_insert((0.0, token.offset_from..token.offset_to)).0 += 1.0;
+        });
+        let mut words = Vec::with_capacity(counts.len());
+        for (word, (count, place)) in counts {
+            let holding = searcher.doc_freq(&Term::from_field_text(self.fields.words, &word));
+            let holding = holding.map_err(failed(&self.path, "counting documents with a word"))? as f64;
+            words.push((count * (1.0 + (documents - holding + 0.5).max(0.5) / (holding + 0.5)).ln(), place));
+        }
+        words.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.start.cmp(&b.1.start)));
+        words.truncate(most);
+        Ok(words.into_iter().filter_map(|(_, place)| text.get(place).map(str::to_owned)).collect())
     }
 
     /// Where the score of a document comes from; `None` where it does not match.

@@ -5,12 +5,16 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::sentence::sentences;
-use super::{PassageOptions, TokenCounter};
+use super::{Boundary, PassageOptions, TokenCounter};
 
 /// A stretch of text that is not divided further, and its tokens.
 struct Unit {
     range: Range<usize>,
     tokens: usize,
+    /// Whether a paragraph begins here.
+    begins: bool,
+    /// Whether it is a heading of what follows.
+    heading: bool,
 }
 
 /// The byte ranges of the passages of `text`, in order.
@@ -31,7 +35,8 @@ pub(crate) fn cut(text: &str, options: PassageOptions, counter: &dyn TokenCounte
     let mut previous = 0..0;
     while let Some(unit) = units.get(previous.end) {
         let begin = previous.end;
-        let mut first = begin - repeated(&units[previous], overlap);
+        let at_paragraph = options.boundary == Boundary::Paragraph && unit.begins;
+        let mut first = begin - if at_paragraph { 0 } else { repeated(&units[previous], overlap) };
         let mut tokens: usize = units[first..begin].iter().map(|unit| unit.tokens).sum();
         while first < begin && tokens + unit.tokens > most {
             tokens -= units[first].tokens;
@@ -44,10 +49,35 @@ pub(crate) fn cut(text: &str, options: PassageOptions, counter: &dyn TokenCounte
             tokens += unit.tokens;
             end += 1;
         }
+        if options.boundary == Boundary::Paragraph {
+            end = paragraph_end(&units, first, begin, end);
+        }
         passages.push(units[first].range.start..units[end - 1].range.end);
         previous = first..end;
     }
     passages
+}
+
+/// Where a passage from `first` that could go on to `end` ends with a paragraph, if one ends in its second half; never behind a heading. It has
+/// the unit at `begin`, which the passage before it does not have.
+fn paragraph_end(units: &[Unit], first: usize, begin: usize, end: usize) -> usize {
+    let all: usize = units[first..end].iter().map(|unit| unit.tokens).sum();
+    let mut tokens = all;
+    for at in (begin + 1..=end).rev() {
+        let ends = units.get(at).is_none_or(|next| next.begins);
+        if ends && !units[at - 1].heading && 2 * tokens >= all {
+            return at;
+        }
+        tokens -= units[at - 1].tokens;
+    }
+    // A heading at the end goes with what follows, unless there is nothing before it.
+    if end > begin + 1 && end < units.len() && units[end - 1].heading { end - 1 } else { end }
+}
+
+/// Whether a paragraph of one line is the heading of the next: marked as one, or short and without the end of a sentence.
+fn is_heading(line: &str) -> bool {
+    line.starts_with('#')
+        || line.chars().count() <= 80 && !line.contains('\n') && !line.ends_with(['.', '!', '?', ':', ';', ',', '"', '”', ')'])
 }
 
 /// How many units at the end of a passage the next one repeats: as many as `overlap` tokens hold, never all.
@@ -62,17 +92,31 @@ fn repeated(passage: &[Unit], overlap: usize) -> usize {
 
 /// Sentences, and pieces of those that alone are longer than a passage.
 fn units(text: &str, most: usize, counter: &dyn TokenCounter) -> Vec<Unit> {
-    let mut units = Vec::new();
+    let mut units: Vec<Unit> = Vec::new();
     for range in sentences(text) {
         let tokens = counter.count(&text[range.clone()]);
+        let before = units.last().map_or(0, |unit| unit.range.end);
+        let begins = units.is_empty() || is_break(&text[before..range.start]) || text[range.clone()].starts_with('#');
+        let first = units.len();
         match tokens {
             // Control characters and the like: nothing that a model would see.
             0 => {}
-            _ if tokens <= most => units.push(Unit { range, tokens }),
+            _ if tokens <= most => units.push(Unit { range, tokens, begins, heading: false }),
             _ => pieces(text, range, most, counter, &mut units),
         }
+        if let Some(unit) = units.get_mut(first) {
+            unit.begins = begins;
+        }
+    }
+    for at in 1..units.len() {
+        units[at - 1].heading = units[at - 1].begins && units[at].begins && is_heading(&text[units[at - 1].range.clone()]);
     }
     units
+}
+
+/// Whether there is a blank line in the white space between two sentences.
+fn is_break(between: &str) -> bool {
+    between.matches('\n').count() > 1 || between.contains('\u{2029}')
 }
 
 fn pieces(text: &str, sentence: Range<usize>, most: usize, counter: &dyn TokenCounter, units: &mut Vec<Unit>) {
@@ -85,12 +129,13 @@ fn pieces(text: &str, sentence: Range<usize>, most: usize, counter: &dyn TokenCo
             continue;
         }
         let range = sentence.start + offset..sentence.start + offset + word.len();
+        let piece = |range| Unit { range, tokens, begins: false, heading: false };
         match &mut open {
             Some(unit) if unit.tokens + tokens <= target => {
                 unit.range.end = range.end;
                 unit.tokens += tokens;
             }
-            _ => units.extend(open.replace(Unit { range, tokens })),
+            _ => units.extend(open.replace(piece(range))),
         }
     }
     units.extend(open);
@@ -104,7 +149,11 @@ mod tests {
     use super::*;
 
     fn options(max_tokens: u32, overlap_tokens: u32) -> PassageOptions {
-        PassageOptions { max_tokens, overlap_tokens }
+        PassageOptions { max_tokens, overlap_tokens, ..PassageOptions::default() }
+    }
+
+    fn by_paragraphs(max_tokens: u32, overlap_tokens: u32) -> PassageOptions {
+        PassageOptions { boundary: Boundary::Paragraph, ..options(max_tokens, overlap_tokens) }
     }
 
     fn sentence_of(words: usize) -> String {
@@ -155,12 +204,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_passage_ends_with_a_paragraph_and_a_heading_goes_with_what_follows() {
+        let paragraph = |topic: &str| format!("{}", format!("This is a sentence about {topic}. ").repeat(4).trim());
+        let text = format!(
+            "{}\n\n{}\n\nA heading\n\n{}\n\n## Another\n{}",
+            paragraph("wells"),
+            paragraph("roofs"),
+            paragraph("walls"),
+            paragraph("doors")
+        );
+        let passages: Vec<&str> = cut(&text, by_paragraphs(64, 8), &WordCounter).into_iter().map(|range| &text[range]).collect();
+        let begins: Vec<&str> = passages.iter().map(|passage| &passage[..9]).collect();
+        assert_eq!(begins, ["This is a", "A heading", "## Anothe"], "{passages:#?}");
+        assert!(passages[0].ends_with("roofs.") && passages[1].ends_with("walls."), "{passages:#?}");
+    }
+
+    #[test]
+    fn a_paragraph_longer_than_a_passage_is_cut_by_sentences() {
+        let text = format!("{}\n\nShort.", sentence_of(10).repeat(12));
+        let passages = cut(&text, by_paragraphs(40, 0), &WordCounter);
+        assert!(passages.len() >= 3 && passages.iter().all(|range| WordCounter.count(&text[range.clone()]) <= 40));
+    }
+
     proptest! {
         #[test]
         fn every_word_is_in_a_passage_and_no_passage_is_too_long(
-            text in "([a-zé.!?中\u{0}]{1,9}[ \n]{1,2}){0,120}", max in 16u32..60, overlap in 0u32..40,
+            text in "([a-zé.!?#中\u{0}]{1,9}[ \n]{1,2}){0,120}", max in 16u32..60, overlap in 0u32..40, paragraphs in any::<bool>(),
         ) {
-            let passages = cut(&text, options(max, overlap), &WordCounter);
+            let options = if paragraphs { by_paragraphs(max, overlap) } else { options(max, overlap) };
+            let passages = cut(&text, options, &WordCounter);
             let mut covered = vec![false; text.len()];
             for (position, range) in passages.iter().enumerate() {
                 prop_assert!(!text[range.clone()].trim().is_empty());

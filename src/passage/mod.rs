@@ -61,13 +61,30 @@ pub struct PassageOptions {
     /// passage-ranking models were trained on; at most three quarters of what the encoder reads.
     pub max_tokens: u32,
     /// About how many tokens a passage repeats from the end of the one before it, in whole sentences. At most half of
-    /// `max_tokens`; 24 unless set.
+    /// `max_tokens`; 24 unless set. Nothing is repeated over the beginning of a paragraph at which a passage was cut.
     pub overlap_tokens: u32,
+    /// Where a passage ends; [`Boundary::Sentence`] unless set.
+    pub boundary: Boundary,
+    /// Whether the models read the document's headings before each passage; yes unless set.
+    pub with_heading: bool,
+}
+
+/// Where passages end.
+// The order of the variants is part of the file format: add at the end only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
+#[non_exhaustive]
+pub enum Boundary {
+    /// With any sentence: passages of one text are of like size.
+    #[default]
+    Sentence,
+    /// With a paragraph, where one ends in the second half of a passage, and else with a sentence. A heading inside the text (a line that
+    /// begins with `#`, or a short one between blank lines that does not end like a sentence) goes with what follows it.
+    Paragraph,
 }
 
 impl Default for PassageOptions {
     fn default() -> Self {
-        Self { max_tokens: 160, overlap_tokens: 24 }
+        Self { max_tokens: 160, overlap_tokens: 24, boundary: Boundary::Sentence, with_heading: true }
     }
 }
 
@@ -75,7 +92,7 @@ impl PassageOptions {
     /// The options with both numbers brought into their ranges.
     pub(crate) fn clamped(self) -> Self {
         let max_tokens = self.max_tokens.clamp(16, 480);
-        Self { max_tokens, overlap_tokens: self.overlap_tokens.min(max_tokens / 2) }
+        Self { max_tokens, overlap_tokens: self.overlap_tokens.min(max_tokens / 2), ..self }
     }
 }
 

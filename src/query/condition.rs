@@ -25,7 +25,8 @@ enum Point {
     Span(Date, Date),
 }
 
-/// Reads the condition that begins at the cursor, and steps on whatever stands there. A boost is left standing, but for one that ends a word, which comes back.
+/// Reads the condition that begins at the cursor, and steps on whatever stands there. A boost is left standing, but for one that
+/// ends a word, which comes back.
 pub(super) fn condition(cursor: &mut Cursor<'_>, text: &str, field: Typed<'_>) -> Result<Read, QueryError> {
     match cursor.peek() {
         Some('[' | '{') => {

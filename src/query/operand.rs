@@ -118,6 +118,7 @@ impl<'a> Parser<'a> {
         inner.map(|inner| self.boosted(inner)).transpose()
     }
 
+    /// Takes a condition as it was read, with its boost.
     fn condition(
         &mut self,
         read: Result<(super::Filter, Option<Range<usize>>), QueryError>,

@@ -52,8 +52,8 @@ impl Query {
     /// or day, in UTC: `decided:1976`, `decided:[1976-04 TO 1977]` (to the end of 1977), `decided:>1976` (from 1977 on).
     ///
     /// **Letters.** A `+` or `-` is a sign only before a letter, a quotation or a parenthesis, and after a space or an opening
-    /// parenthesis. A `*` that stands among words is one of them. A backslash takes away the meaning of the sign that follows, or of AND, OR, NOT; before a letter or a digit it is an ordinary
-    /// character. A quotation begins only where a word could.
+    /// parenthesis. A `*` that stands among words is one of them. A quotation begins only where a word could. A backslash takes
+    /// away the meaning of the sign that follows, or of AND, OR, NOT; before a letter or a digit it is an ordinary character.
     ///
     /// An empty text is a query that finds nothing.
     ///

@@ -17,4 +17,5 @@ pub use document::Document;
 pub use field::{Field, FieldType, Schema, SchemaBuilder};
 pub use language::Language;
 pub use value::Value;
+pub use vector::Metric;
 pub(crate) use vector::check_vector;

@@ -1,6 +1,34 @@
 //! Vectors that an application brings.
 
+use std::fmt;
+
+use bincode::{Decode, Encode};
+
 use crate::error::SchemaError;
+
+/// How two vectors are compared; fixed when an index is created.
+// The order of the variants is part of the file format: add at the end only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
+#[non_exhaustive]
+pub enum Metric {
+    /// By the cosine of the angle between them, -1 to 1; lengths do not count.
+    #[default]
+    Cosine,
+    /// By their inner product.
+    Dot,
+    /// By their distance; the score is its square with a minus, so that the nearest has the greatest.
+    Euclidean,
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cosine => "cosine",
+            Self::Dot => "dot product",
+            Self::Euclidean => "Euclidean distance",
+        })
+    }
+}
 
 /// A vector that can be compared: of the right size, finite, not all zero.
 pub(crate) fn check_vector(what: &str, vector: &[f32], expected: usize) -> Result<(), SchemaError> {

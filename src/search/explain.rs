@@ -5,6 +5,7 @@ use super::judge::{DocumentLogit, Verdict};
 use super::{Mode, Search};
 use crate::error::Error;
 use crate::rank::{Candidate, Combination, Explanation, Fusion, Tempering, Term};
+use crate::schema::Metric;
 
 /// What is the same for all hits of a search.
 pub(super) struct Explainer<'a> {
@@ -106,7 +107,12 @@ impl<'a> Explainer<'a> {
 
     fn similarity(&self, score: f32) -> Explanation {
         let how = if self.stage.compared_all { "all were compared" } else { "those that codes named were compared" };
-        Explanation::given(format!("cosine with the nearest passage, exact; {how}"), score)
+        let measure = match self.search.snapshot.metric() {
+            Metric::Cosine => "cosine with",
+            Metric::Dot => "inner product with",
+            Metric::Euclidean => "square of the distance, with a minus, to",
+        };
+        Explanation::given(format!("{measure} the nearest passage, exact; {how}"), score)
     }
 }
 

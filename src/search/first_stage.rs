@@ -132,12 +132,13 @@ fn by_vector(
     response: &mut Response,
 ) -> Result<Option<(Vec<(u64, f32)>, Direction)>, Error> {
     let snapshot = search.snapshot;
-    let helps = search.judge.is_some() && search.rerank > 0 && (search.vector.is_some() || snapshot.encoder().is_some());
+    let known = search.vector.as_ref().or(search.direction.as_ref());
+    let helps = search.judge.is_some() && search.rerank > 0 && (known.is_some() || snapshot.encoder().is_some());
     if search.sort.is_some() || mode == Mode::Lexical && !(helps && !text.is_empty()) {
         return Ok(None);
     }
     let begun = Instant::now();
-    let vector = match (&search.vector, snapshot.encoder()) {
+    let vector = match (known, snapshot.encoder()) {
         (Some(vector), _) => vector.clone(),
         (None, Some(encoder)) => {
             let encoded = encoder.encode_query(text)?;
@@ -155,7 +156,7 @@ fn by_vector(
     response.timings.read += begun.elapsed();
     let begun = Instant::now();
     let documents = snapshot.documents()?;
-    let direction = Direction::of(vector);
+    let direction = passages.direction(vector);
     let near = match mode {
         // The candidates are the words'; their passages are compared when they are chosen from.
         Mode::Lexical => Vec::new(),

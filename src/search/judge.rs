@@ -92,7 +92,10 @@ impl<'a> Judging<'a> {
         response.used(judge.device(), judge.identity().name(), judge.fallback());
         let begun = Instant::now();
         let numbers: Vec<u64> = stage.order.iter().take(search.rerank).map(|(number, _)| *number).collect();
-        let headings = headings(search, judge, &numbers)?;
+        let headings = match search.snapshot.passage_options().with_heading {
+            true => headings(search, judge, &numbers)?,
+            false => Vec::new(),
+        };
         let chosen = match search.document_logit {
             DocumentLogit::First => beginnings(search, &numbers, judge.vocabulary())?,
             DocumentLogit::Best | DocumentLogit::Mean => {
@@ -239,8 +242,8 @@ fn choose(
     }
     let table = search.snapshot.passages()?;
     let read = |positions: &[usize]| -> Result<HashMap<usize, StoredPassage>, Error> {
-        let addresses: Vec<u64> = positions.iter().map(|&position| table.address(position)).collect();
-        let passages = search.snapshot.store().read_passages(&addresses, vocabulary)?;
+        let places: Vec<_> = positions.iter().map(|&position| table.place(position)).collect();
+        let passages = search.snapshot.store().read_texts(&places, vocabulary)?;
         Ok(positions.iter().copied().zip(passages).collect())
     };
     let (chosen, texts) = match &stage.direction {
@@ -291,8 +294,8 @@ fn readable<'h>(
 fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &str) -> Result<Vec<Vec<StoredPassage>>, Error> {
     let table = search.snapshot.passages()?;
     let first: Vec<Option<usize>> = documents.iter().map(|&document| table.of_document(document).next()).collect();
-    let found: Vec<u64> = first.iter().flatten().map(|&position| table.address(position)).collect();
-    let mut texts = search.snapshot.store().read_passages(&found, Some(vocabulary))?.into_iter();
+    let found: Vec<_> = first.iter().flatten().map(|&position| table.place(position)).collect();
+    let mut texts = search.snapshot.store().read_texts(&found, Some(vocabulary))?.into_iter();
     Ok(first.iter().map(|position| position.and_then(|_| texts.next()).into_iter().collect()).collect())
 }
 

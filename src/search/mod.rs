@@ -12,6 +12,7 @@ mod question;
 mod request;
 mod response;
 mod snapshot;
+mod snippet;
 mod windows;
 
 pub use crate::rank::FinalOrder;
@@ -20,4 +21,5 @@ pub use judge::DocumentLogit;
 pub use progress::{CancelToken, Progressive};
 pub use request::{Mode, Search};
 pub use response::{Facet, Hit, Judged, Note, Passage, Response, StageRank, Timings};
-pub use snapshot::{Snapshot, Storage};
+pub use snapshot::{RecallReport, Snapshot, Storage};
+pub use snippet::Snippet;

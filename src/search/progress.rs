@@ -84,7 +84,7 @@ impl<'a> Running<'a> {
         let mut notes = Vec::new();
         let question = Question::of(&search, &mut notes)?;
         // Without words there is nothing for the models to read: all that meets the conditions is shown.
-        if search.sort.is_some() || question.text.is_empty() && search.vector.is_none() {
+        if search.sort.is_some() || question.text.is_empty() && search.vector.is_none() && search.direction.is_none() {
             mode = Mode::Lexical;
         }
         let mut response = Response { notes, ..Response::new(&search.query, mode, search.snapshot.generation()) };

@@ -16,6 +16,8 @@ pub(super) enum Reading {
     Plain,
     /// Not at all: the tree was given.
     Tree(Query),
+    /// For the models as it is; the tree for the words was given.
+    Beside(Query),
 }
 
 /// A question that was understood.
@@ -44,13 +46,14 @@ impl Question {
                 notes.extend(ignored.into_iter().map(Note::QueryIgnored));
                 tree
             }
-            Reading::Tree(tree) => {
+            Reading::Tree(tree) | Reading::Beside(tree) => {
                 tree.check(schema)?;
                 tree.clone()
             }
         };
         // Marks that are no operators say something to a model.
         let text = match &tree {
+            _ if matches!(search.reading, Reading::Beside(_)) => typed,
             Query::Words { field: None, .. } if understood && !matches!(search.reading, Reading::Tree(_)) => typed,
             other => other.plain_text(),
         };

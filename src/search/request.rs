@@ -1,6 +1,7 @@
 //! A question, and how it is to be answered.
 
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
 use super::explain::Explainer;
@@ -73,6 +74,8 @@ pub struct Search<'a> {
     pub(super) explain: bool,
     pub(super) mode: Option<Mode>,
     pub(super) vector: Option<Vec<f32>>,
+    /// What to look for by vectors, whatever the text says.
+    pub(super) direction: Option<Vec<f32>>,
     pub(super) candidates: usize,
     pub(super) rerank: usize,
     pub(super) judge: Option<&'a CrossEncoder>,
@@ -104,6 +107,7 @@ impl<'a> Search<'a> {
             offset: 0,
             mode: None,
             vector: None,
+            direction: None,
             candidates: 100,
             rerank: 0,
             judge: None,
@@ -214,6 +218,12 @@ impl<'a> Search<'a> {
 
     pub(super) fn tree(mut self, tree: Query) -> Self {
         self.reading = Reading::Tree(tree);
+        self
+    }
+
+    /// The text is for the judge, the tree for the words.
+    pub(super) fn like(mut self, tree: Query) -> Self {
+        self.reading = Reading::Beside(tree);
         self
     }
 
@@ -387,18 +397,18 @@ impl<'a> Search<'a> {
         let mode = self.mode.unwrap_or(if *source == VectorSource::Nothing { Mode::Lexical } else { Mode::Hybrid });
         let missing = |why: String, remedy| SearchError::NoQueryVector { why, remedy };
         match (source, &self.vector) {
-            (VectorSource::Application(dimension), Some(vector)) => check_vector("the query", vector, *dimension as usize)?,
+            (VectorSource::Application(dimension, _), Some(vector)) => check_vector("the query", vector, *dimension as usize)?,
             (VectorSource::Encoder(_), Some(_)) => {
                 return Err(SearchError::QueryVectorRefused { makes: "makes its own vectors" }.into());
             }
             (VectorSource::Nothing, Some(_)) => return Err(SearchError::QueryVectorRefused { makes: "keeps no vectors" }.into()),
-            (_, None) if mode == Mode::Lexical => {}
+            (_, None) if mode == Mode::Lexical || self.direction.is_some() => {}
             (VectorSource::Nothing, None) => {
                 return Err(
                     missing("the index was made without vectors".to_owned(), "make an index with `Options::encoder`").into()
                 );
             }
-            (VectorSource::Application(_), None) => {
+            (VectorSource::Application(..), None) => {
                 return Err(missing(
                     "the application brings the vectors of this index".to_owned(),
                     "give it with `Search::vector`",
@@ -449,11 +459,15 @@ impl<'a> Search<'a> {
         let documents = self.snapshot.documents()?;
         let wanted = |name: &&str| self.fields.as_ref().is_none_or(|names| names.iter().any(|other| other == name));
         let names: Vec<&str> = self.snapshot.schema().fields().iter().map(|field| field.name()).filter(wanted).collect();
-        let fields = self.snapshot.store().read_documents(documents, &numbers, &names)?;
-        let winners = match self.with_passages {
-            true => judge::winning_passages(self, text, stage, verdicts, &shown)?,
-            false => vec![None; shown.len()],
-        };
+        let (fields, winners) = std::thread::scope(|scope| {
+            let fields = scope.spawn(|| self.snapshot.store().read_documents(documents, &numbers, &names));
+            let winners = match self.with_passages {
+                true => judge::winning_passages(self, text, stage, verdicts, &shown),
+                false => Ok(vec![None; shown.len()]),
+            };
+            (fields.join().unwrap_or_else(|panic| resume_unwind(panic)), winners)
+        });
+        let (fields, winners) = (fields?, winners?);
         timings.read += begun.elapsed();
 
         let explanations = match self.explain {

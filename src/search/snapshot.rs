@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Search;
-use crate::error::{Error, StorageError};
+use crate::error::{Error, SearchError, StorageError};
 use crate::lexical::WordsReader;
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
-use crate::query::Query;
-use crate::schema::{Document, Schema};
+use crate::query::{Filter, Query};
+use crate::schema::{Document, FieldType, Metric, Schema};
 use crate::semantic::PassageTable;
 use crate::store::{DocumentIndex, Generation, LogitCache, VectorSource};
 
@@ -33,6 +33,37 @@ pub struct Storage {
     /// The version of the Lance table `passages.lance`.
     pub passages_version: u64,
 }
+
+/// What [`Snapshot::recall_check`] found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RecallReport {
+    /// How many nearest documents were looked for.
+    pub k: usize,
+    /// For how many vectors.
+    pub queries: usize,
+    /// The share of the true nearest that was found before anything was changed.
+    pub found_at_first: f64,
+    /// The share that is found from now on.
+    pub recall: f64,
+    /// Whether the index is so small that all passages are compared anyway.
+    pub compares_all: bool,
+}
+
+impl RecallReport {
+    /// What the recall should be at least.
+    pub const TARGET: f64 = 0.95;
+
+    /// Whether searches were made to look further.
+    pub fn widened(&self) -> bool {
+        self.recall != self.found_at_first
+    }
+}
+
+/// Words of a document that others like it are looked for by.
+const TELLING_WORDS: usize = 25;
+/// Words of its heading or text that a judge is asked with.
+const BEGINNING: usize = 48;
 
 /// One committed generation of an index. It never changes, whatever a writer does meanwhile. Cheap to clone, and shared
 /// among threads; its files are kept for as long as a clone lives.
@@ -82,13 +113,18 @@ impl Snapshot {
     pub fn encoder_identity(&self) -> Option<&ModelIdentity> {
         match &self.inner.generation.header.vectors {
             VectorSource::Encoder(identity) => Some(identity),
-            VectorSource::Nothing | VectorSource::Application(_) => None,
+            VectorSource::Nothing | VectorSource::Application(..) => None,
         }
     }
 
     /// The number of components of the index's vectors; `None` where it keeps none.
     pub fn dimension(&self) -> Option<usize> {
         self.inner.generation.header.vectors.dimension()
+    }
+
+    /// How vectors are compared.
+    pub fn metric(&self) -> Metric {
+        self.inner.generation.header.vectors.metric()
     }
 
     /// How passages are cut.
@@ -121,6 +157,55 @@ impl Snapshot {
     /// Starts a search for what a program has put together; the models read [`Query::plain_text`].
     pub fn search_query<'a>(&'a self, query: Query) -> Search<'a> {
         Search::new(self, &query.plain_text()).tree(query)
+    }
+
+    /// Starts a search for documents like this one: by the words that are most its own, and by the mean of its vectors. A judge is asked with its
+    /// headings, or with how its text begins. The document itself is not found. `None` where there is no such document.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk refuses.
+    pub fn more_like<'a>(&'a self, key: &str) -> Result<Option<Search<'a>>, Error> {
+        let Some(number) = self.documents()?.number(key) else { return Ok(None) };
+        let Some(document) = self.document(key)? else { return Ok(None) };
+        let texts = |kind| -> Vec<&str> {
+            let names = self.schema().names_of(kind);
+            names.filter_map(|name| document.get(name)?.as_text()).filter(|text| !text.trim().is_empty()).collect()
+        };
+        let (headings, bodies) = (texts(FieldType::Heading), texts(FieldType::Text));
+        let all = [&headings[..], &bodies[..]].concat().join("\n");
+        let words = self.words()?.most_telling(&all, TELLING_WORDS)?.join(" ");
+        let asked = if headings.is_empty() { &bodies } else { &headings };
+        let asked: Vec<&str> = asked.iter().flat_map(|text| text.split_whitespace()).take(BEGINNING).collect();
+        let mut search = Search::new(self, &asked.join(" ")).like(Query::words(words)).filter(Filter::keys([key]).not());
+        search.direction = match self.dimension() {
+            Some(_) => self.passages()?.mean_of(number),
+            None => None,
+        };
+        Ok(Some(search))
+    }
+
+    /// Compares what a search by vectors finds with what it would find if it compared all passages: `sample` of them, taken evenly, are asked
+    /// for their `k` nearest documents. Where less than [`RecallReport::TARGET`] of those are found, searches of this snapshot look further from then on,
+    /// which takes longer, and the report says what they find then. Takes `sample` times as long as comparing all.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk refuses; [`SearchError::NoQueryVector`] in an index without vectors.
+    pub fn recall_check(&self, k: usize, sample: usize) -> Result<RecallReport, Error> {
+        if self.dimension().is_none() {
+            let why = "the index was made without vectors".to_owned();
+            return Err(SearchError::NoQueryVector { why, remedy: "make an index with `Options::encoder`" }.into());
+        }
+        let passages = self.passages()?;
+        let (first, queries) = passages.recall(k, sample);
+        let mut recall = first;
+        while recall < RecallReport::TARGET && passages.widen() {
+            recall = passages.recall(k, sample).0;
+        }
+        let compares_all = passages.compares_all(None);
+        if recall < RecallReport::TARGET {
+            tracing::warn!(recall, k, "searches by vectors find less than they should");
+        }
+        Ok(RecallReport { k, queries, found_at_first: first, recall, compares_all })
     }
 
     /// The document with this key, as it was added, without a vector.
@@ -168,8 +253,10 @@ impl Snapshot {
 
     /// Passages and vectors, read when they are first needed.
     pub(super) fn passages(&self) -> Result<&PassageTable, StorageError> {
-        let dimension = self.inner.generation.header.vectors.dimension();
-        self.load(&self.inner.passages, || Ok(PassageTable::new(self.inner.generation.passage_parts()?, dimension)))
+        let vectors = &self.inner.generation.header.vectors;
+        self.load(&self.inner.passages, || {
+            Ok(PassageTable::new(self.inner.generation.passage_parts()?, vectors.dimension(), vectors.metric()))
+        })
     }
 
     /// Fills a cell once, however many threads ask.

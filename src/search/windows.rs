@@ -66,7 +66,7 @@ impl<F: FnMut(&str) -> f32> Windows<F> {
     /// The windows of a passage, the most promising first; each repeats an eighth of the one before it.
     fn cut(&mut self, passage: &StoredPassage, heading: &str) -> Vec<StoredPassage> {
         let most = words(self.room).saturating_sub(WordCounter.count(heading));
-        let options = PassageOptions { max_tokens: most as u32, overlap_tokens: most as u32 / 8 };
+        let options = PassageOptions { max_tokens: most as u32, overlap_tokens: most as u32 / 8, ..PassageOptions::default() };
         let ranges = cut(&passage.text, options, &WordCounter);
         let mut windows: Vec<(f32, StoredPassage)> = Vec::with_capacity(ranges.len());
         for range in ranges {

@@ -97,7 +97,7 @@ impl Part<'_> {
 /// `parts` follow each other from position 0; `bounds` is memory that may be used again.
 pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds: &mut Vec<f32>) -> HashMap<u64, f32> {
     let count = parts.iter().map(Part::rows).sum();
-    bounds.clear();
+    // All of them are written below.
     bounds.resize(count, 0.0);
     let mut wanted = (FIRST * limit).max(LEAST);
     let best = Best::new(wanted);
@@ -135,9 +135,9 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds:
     let mut open: Vec<(f32, u32)> = parallel::run(|| {
         let within = |(chunk, bounds): (usize, &[f32])| {
             let base = chunk * CHUNK;
-            let may_be = bounds.iter().enumerate().filter(|(_, bound)| **bound >= least);
-            let open = may_be.filter(|(at, _)| done.binary_search(&((base + at) as u32)).is_err());
-            open.map(|(at, bound)| (*bound, (base + at) as u32)).collect::<Vec<_>>()
+            let may_be = above(bounds, least);
+            let open = may_be.into_iter().filter(|(at, _)| done.binary_search(&((base + at) as u32)).is_err());
+            open.map(|(at, bound)| (bound, (base + at) as u32)).collect::<Vec<_>>()
         };
         bounds.par_chunks(CHUNK).enumerate().flat_map_iter(within).collect()
     });
@@ -150,6 +150,19 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds:
         }
         compare(round, rows, &mut found);
         least = last_of(&found, limit).unwrap_or(least);
+    }
+    found
+}
+
+/// The bounds that are not below `least`, with their places. Nearly all are, so that is asked of many at once.
+fn above(bounds: &[f32], least: f32) -> Vec<(usize, f32)> {
+    let mut found = Vec::new();
+    for (chunk, bounds) in bounds.chunks(64).enumerate() {
+        let any = bounds.iter().fold(false, |any, bound| any | (*bound >= least));
+        if any {
+            let here = bounds.iter().enumerate().filter(|(_, bound)| **bound >= least);
+            found.extend(here.map(|(at, bound)| (64 * chunk + at, *bound)));
+        }
     }
     found
 }
@@ -189,8 +202,8 @@ impl Best {
 
     fn offer(&self, base: usize, bounds: &[f32]) {
         let threshold = f32::from_bits(self.threshold.load(Ordering::Relaxed));
-        let better = bounds.iter().enumerate().filter(|(_, bound)| **bound > threshold);
-        let mine: Vec<(f32, u32)> = better.map(|(at, bound)| (*bound, (base + at) as u32)).collect();
+        let mine: Vec<(f32, u32)> =
+            above(bounds, threshold.next_up()).into_iter().map(|(at, bound)| (bound, (base + at) as u32)).collect();
         if mine.is_empty() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -11,30 +12,30 @@ use super::similarity::dot;
 use crate::codes::{BLOCK, CodedQuery, Rotation};
 use crate::numbers::NumberSet;
 use crate::parallel;
-use crate::store::{CodedPart, PassagePart, normalize};
+use crate::schema::Metric;
+use crate::store::{CodedPart, PassagePart, Span, half_square, normalize};
 
-/// How far above what its code says a similarity is looked for: of a hundred nearest, one in some hundreds is missed
-/// (`cargo test --lib recall -- --nocapture`).
+/// How far above what its code says a similarity is looked for, in standard deviations: of a hundred nearest, one in some thousands is
+/// missed (`fossick bench --search`).
 const DEVIATIONS: f32 = 3.0;
+
+/// As far as it is looked for at most, whatever a check of the recall says; beyond that nothing is gained.
+const MOST_DEVIATIONS: f32 = 9.0;
 
 /// As many passages are all compared exactly: that takes a millisecond or two.
 const FEW: usize = 8192;
 
-/// A query's vector, brought to length 1.
+/// A query's vector, brought to length 1 where the angle counts.
 pub(crate) struct Direction(Vec<f32>);
-
-impl Direction {
-    pub(crate) fn of(mut vector: Vec<f32>) -> Self {
-        normalize(&mut vector);
-        Self(vector)
-    }
-}
 
 /// All passages of a generation, those included that were deleted, at positions from 0.
 pub(crate) struct PassageTable {
+    metric: Metric,
     parts: Vec<OrderedPart>,
     rows: usize,
     rotation: Option<Rotation>,
+    /// [`DEVIATIONS`], or more where a check found that they do not do; the bits of an f32.
+    deviations: AtomicU32,
     /// Memory for bounds, to be used again.
     spare: Mutex<Vec<Vec<f32>>>,
 }
@@ -105,22 +106,24 @@ impl OrderedPart {
         rows
     }
 
-    fn similarity(&self, row: usize, query: &Direction) -> f32 {
+    /// The inner product, less half of the passage's square where distances count: ordered as the metric orders.
+    fn similarity(&self, row: usize, query: &Direction, metric: Metric) -> f32 {
         match &self.part {
             PassagePart::Coded(part) => {
                 let (vector, inverse) = part.file.vector(row);
-                dot(vector, &query.0) * inverse
+                dot(vector, &query.0) * inverse - half_square(vector, metric)
             }
             PassagePart::Read(part) => {
                 let dimension = query.0.len();
-                part.vectors.get(row * dimension..(row + 1) * dimension).map_or(f32::MIN, |vector| dot(vector, &query.0))
+                let vector = part.vectors.get(row * dimension..(row + 1) * dimension);
+                vector.map_or(f32::MIN, |vector| dot(vector, &query.0) - half_square(vector, metric))
             }
         }
     }
 }
 
 impl PassageTable {
-    pub(crate) fn new(parts: Vec<PassagePart>, dimension: Option<usize>) -> Self {
+    pub(crate) fn new(parts: Vec<PassagePart>, dimension: Option<usize>, metric: Metric) -> Self {
         let mut rows = 0;
         let ordered = |part: PassagePart| {
             let base = rows;
@@ -128,17 +131,33 @@ impl PassageTable {
             OrderedPart::new(part, base)
         };
         let parts = parts.into_iter().map(ordered).collect();
-        Self { parts, rows, rotation: dimension.map(Rotation::new), spare: Mutex::default() }
+        Self {
+            metric,
+            parts,
+            rows,
+            rotation: dimension.map(Rotation::new),
+            deviations: AtomicU32::new(DEVIATIONS.to_bits()),
+            spare: Mutex::default(),
+        }
+    }
+
+    /// A vector as the passages are compared with it.
+    pub(crate) fn direction(&self, mut vector: Vec<f32>) -> Direction {
+        if self.metric == Metric::Cosine {
+            normalize(&mut vector);
+        }
+        Direction(vector)
     }
 
     fn part(&self, position: usize) -> &OrderedPart {
         &self.parts[self.parts.partition_point(|part| part.base <= position) - 1]
     }
 
-    /// Where the passage at a position is in its table.
-    pub(crate) fn address(&self, position: usize) -> u64 {
+    /// Where the passage at a position is in its table, and its text in its field.
+    pub(crate) fn place(&self, position: usize) -> (u64, Span) {
         let part = self.part(position);
-        part.part.address(position - part.base)
+        let row = position - part.base;
+        (part.part.address(row), part.part.span(row))
     }
 
     /// The positions of a document's passages, in their order in the document.
@@ -146,10 +165,10 @@ impl PassageTable {
         self.parts.iter().flat_map(move |part| part.rows_of(document).map(|row| part.base + row))
     }
 
-    /// The similarity of a passage; -1 to 1.
+    /// How near a passage is, in the order of the metric and not in its units.
     pub(crate) fn similarity(&self, position: usize, query: &Direction) -> f32 {
         let part = self.part(position);
-        part.similarity(position - part.base, query)
+        part.similarity(position - part.base, query, self.metric)
     }
 
     /// The positions of a document's `most` best passages by `score`, best first; equal ones in the document's order.
@@ -160,7 +179,7 @@ impl PassageTable {
         scored.into_iter().map(|(_, position)| position).collect()
     }
 
-    /// The `limit` documents of `among`, or of all, whose best passage is nearest, best first, with the similarity of that; equal ones in
+    /// The `limit` documents of `among`, or of all, whose best passage is nearest, best first, with the score of that by the metric; equal ones in
     /// the order of `rank_of_equals`.
     pub(crate) fn nearest<K: Ord>(
         &self,
@@ -187,7 +206,74 @@ impl PassageTable {
             documents.truncate(limit);
         }
         documents.sort_by(better);
+        if self.metric == Metric::Euclidean {
+            // -|x - q|², which is never above 0 but for rounding.
+            let square = dot(&query.0, &query.0);
+            documents.iter_mut().for_each(|(_, near)| *near = (2.0 * *near - square).min(0.0));
+        }
         documents
+    }
+
+    /// The mean direction of a document's passages; `None` without any.
+    pub(crate) fn mean_of(&self, document: u64) -> Option<Vec<f32>> {
+        let mut sum: Vec<f32> = Vec::new();
+        for position in self.of_document(document) {
+            let vector = self.vector(position);
+            sum.resize(vector.len(), 0.0);
+            sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+        }
+        sum.iter().any(|value| *value != 0.0).then_some(sum)
+    }
+
+    /// The vector of a passage, of length 1.
+    fn vector(&self, position: usize) -> Vec<f32> {
+        let part = self.part(position);
+        let row = position - part.base;
+        match &part.part {
+            PassagePart::Coded(part) => {
+                let (vector, inverse) = part.file.vector(row);
+                vector.iter().map(|value| value * inverse).collect()
+            }
+            PassagePart::Read(part) => {
+                let dimension = part.vectors.len() / part.documents.len().max(1);
+                part.vectors[row * dimension..(row + 1) * dimension].to_vec()
+            }
+        }
+    }
+
+    /// How many of the `limit` documents nearest to each of `sample` passages, taken evenly from all, are found: the share, and of how many
+    /// passages.
+    pub(crate) fn recall(&self, limit: usize, sample: usize) -> (f64, usize) {
+        let live: Vec<usize> = self.live(None).collect();
+        let sample = sample.min(live.len());
+        let (mut found, mut of) = (0, 0);
+        for at in 0..sample {
+            let query = self.direction(self.vector(live[at * live.len() / sample]));
+            let best = |all: HashMap<u64, f32>| -> Vec<f32> {
+                let mut best: Vec<f32> = all.into_values().collect();
+                best.sort_by(|a, b| b.total_cmp(a));
+                best.truncate(limit);
+                best
+            };
+            let right = best(self.exact(live.iter().copied(), &query));
+            let mine: Vec<f32> =
+                self.nearest(&query, limit, None, |number| number).into_iter().map(|(_, similarity)| similarity).collect();
+            // Similarities are exact, so each that is at least the last of the right ones belongs to one of them, or to its equal.
+            let last = right.last().copied().unwrap_or(f32::MAX);
+            found += mine.iter().filter(|similarity| **similarity >= last).count().min(right.len());
+            of += right.len();
+        }
+        (if of == 0 { 1.0 } else { found as f64 / of as f64 }, sample)
+    }
+
+    /// Looks further above what codes say from now on; false where it would be of no use.
+    pub(crate) fn widen(&self) -> bool {
+        let now = f32::from_bits(self.deviations.load(AtomicOrdering::Relaxed));
+        let wider = now < MOST_DEVIATIONS && !self.compares_all(None);
+        if wider {
+            self.deviations.store((now + 1.0).to_bits(), AtomicOrdering::Relaxed);
+        }
+        wider
     }
 
     /// Whether [`PassageTable::nearest`] compares all passages with the query.
@@ -220,12 +306,13 @@ impl PassageTable {
 
     fn by_codes(&self, query: &Direction, limit: usize, among: Option<&NumberSet>) -> HashMap<u64, f32> {
         let Some(rotation) = &self.rotation else { return HashMap::new() };
+        let deviations = f32::from_bits(self.deviations.load(AtomicOrdering::Relaxed));
         let mut parts = Vec::with_capacity(self.parts.len());
         for OrderedPart { part, base, .. } in &self.parts {
             let (rows, base) = (part.rows(), *base);
             parts.push(match part {
                 PassagePart::Coded(CodedPart { file, .. }) => {
-                    let query = CodedQuery::new(rotation, file.center(), &query.0, DEVIATIONS);
+                    let query = CodedQuery::new(rotation, file.center(), &query.0, deviations);
                     Part::Coded(Coded { query, blocks: file.blocks(), rows, padded: file.padded(), base })
                 }
                 PassagePart::Read(_) => Part::Plain { rows, base },

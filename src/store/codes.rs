@@ -17,6 +17,7 @@ use crate::codes::{BLOCK, Coder, Rotation, block_bytes};
 use crate::error::StorageError;
 use crate::mapped::Mapped;
 use crate::parallel;
+use crate::schema::Metric;
 
 const MAGIC: [u8; 16] = *b"fossick codes 1\n";
 /// Magic, checksum of all that follows, and six numbers of 8 bytes.
@@ -30,8 +31,21 @@ const UNIT: f32 = 1e-5;
 pub(super) struct Rows<'a> {
     /// The document of each row; of one that was deleted since, whatever is there.
     pub(super) documents: Vec<u64>,
+    /// Where the text of each row is from.
+    pub(super) spans: Vec<Span>,
     pub(super) vectors: Vectors<'a>,
     pub(super) dimension: usize,
+    pub(super) metric: Metric,
+}
+
+/// Where the text of a passage is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The field, by its place in the schema.
+    pub(crate) field: u64,
+    /// Byte offsets in that field's text.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
 }
 
 /// Where vectors are.
@@ -76,6 +90,7 @@ struct Parts {
     center: Range<usize>,
     pages: Range<usize>,
     documents: Range<usize>,
+    spans: Range<usize>,
     inverses: Range<usize>,
     blocks: Range<usize>,
     vectors: Range<usize>,
@@ -95,6 +110,7 @@ impl Parts {
             center: part(4 * dimension)?,
             pages: part(pages.checked_mul(16)?)?,
             documents: part(rows.checked_mul(8)?)?,
+            spans: part(rows.checked_mul(24)?)?,
             inverses: part(rows.checked_mul(4)?)?,
             blocks: part(rows.div_ceil(BLOCK).checked_mul(block_bytes(padded))?)?,
             vectors: part(inline)?,
@@ -104,16 +120,16 @@ impl Parts {
 
 impl CodeFile {
     /// Opens the codes of a data file with vectors of `dimension` components; `None` where there are none, or not of this file.
-    pub(super) fn open(path: &Path, data: &Path, dimension: usize) -> Option<Self> {
+    pub(super) fn open(path: &Path, data: &Path, dimension: usize, metric: Metric) -> Option<Self> {
         let codes = Mapped::open(path).ok()?;
-        let file = Self::parse(codes, Mapped::open(data).ok()?, dimension);
+        let file = Self::parse(codes, Mapped::open(data).ok()?, dimension, metric);
         if file.is_none() {
             tracing::warn!(file = %path.display(), "codes that are damaged or of another file are passed over");
         }
         file
     }
 
-    fn parse(codes: Mapped, data: Mapped, dimension: usize) -> Option<Self> {
+    fn parse(codes: Mapped, data: Mapped, dimension: usize, metric: Metric) -> Option<Self> {
         let (checksum, body) = codes.strip_prefix(&MAGIC)?.split_first_chunk::<8>()?;
         if u64::from(crc32c::crc32c(body)) != u64::from_le_bytes(*checksum) {
             return None;
@@ -121,7 +137,10 @@ impl CodeFile {
         let (numbers, _) = body.as_chunks::<8>();
         let number = |at: usize| numbers.get(at).and_then(|bytes| usize::try_from(u64::from_le_bytes(*bytes)).ok());
         let (rows, pages) = (number(2)?, number(3)?);
-        let is_of = number(0)? == dimension && number(1)? == Rotation::padded_of(dimension) && number(4)? == data.len();
+        let is_of = number(0)? == dimension
+            && number(1)? == Rotation::padded_of(dimension)
+            && number(4)? == data.len()
+            && number(5)? as u64 == kind(metric);
         let parts = Parts::new(dimension, rows, pages).filter(|parts| is_of && parts.vectors.end == codes.len())?;
         let pages = cast_slice::<u8, [u64; 2]>(codes.get(parts.pages.clone())?);
         let pages: Vec<Page> = pages.iter().map(|&[first, offset]| Page { first, offset }).collect();
@@ -160,6 +179,13 @@ impl CodeFile {
         cast_slice(&self.codes[self.parts.documents.clone()])
     }
 
+    /// Where the text of a row is from.
+    pub(crate) fn span(&self, row: usize) -> Span {
+        let spans: &[[u64; 3]] = cast_slice(&self.codes[self.parts.spans.clone()]);
+        let [field, start, end] = spans[row];
+        Span { field, start, end }
+    }
+
     /// The blocks of codes.
     pub(crate) fn blocks(&self) -> &[u8] {
         &self.codes[self.parts.blocks.clone()]
@@ -184,14 +210,17 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let (dimension, count) = (rows.dimension, rows.documents.len());
     let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
     // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
-    let extreme = lengths.iter().any(|length| *length != 0.0 && !(1e-15..1e15).contains(length));
+    let by_angle = rows.metric == Metric::Cosine;
+    let extreme = by_angle && lengths.iter().any(|length| *length != 0.0 && !(1e-15..1e15).contains(length));
     let scaled = |row: usize| -> Vec<f32> {
         let mut vector = rows.vector(row).to_vec();
-        normalize(&mut vector);
+        if by_angle {
+            normalize(&mut vector);
+        }
         vector
     };
     let inverse = |length: f32| {
-        let as_it_is = extreme || length == 0.0 || (length - 1.0).abs() <= UNIT;
+        let as_it_is = !by_angle || extreme || length == 0.0 || (length - 1.0).abs() <= UNIT;
         if as_it_is { 1.0 } else { 1.0 / length }
     };
     let pages = match &rows.vectors {
@@ -208,6 +237,8 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
     bytes[parts.pages.clone()].copy_from_slice(cast_slice(&table));
     bytes[parts.documents.clone()].copy_from_slice(cast_slice(&rows.documents));
+    let spans: Vec<[u64; 3]> = rows.spans.iter().map(|span| [span.field, span.start, span.end]).collect();
+    bytes[parts.spans.clone()].copy_from_slice(cast_slice(&spans));
     let inverses: Vec<f32> = lengths.iter().map(|length| inverse(*length)).collect();
     bytes[parts.inverses.clone()].copy_from_slice(cast_slice(&inverses));
     let rotation = Rotation::new(dimension);
@@ -217,7 +248,10 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
             let mut coder = Coder::new(&rotation, &center);
             for (at, block) in blocks.chunks_mut(block).enumerate() {
                 let first = (64 * chunk + at) * BLOCK;
-                (first..count.min(first + BLOCK)).for_each(|row| coder.write(&scaled(row), block, row - first));
+                (first..count.min(first + BLOCK)).for_each(|row| {
+                    let vector = scaled(row);
+                    coder.write(&vector, half_square(&vector, rows.metric), block, row - first);
+                });
             }
         });
         let inline = bytes[parts.vectors.clone()].par_chunks_mut(4 * dimension).enumerate();
@@ -227,7 +261,8 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
         });
     });
     bytes[..16].copy_from_slice(&MAGIC);
-    let numbers = [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, 0];
+    let numbers =
+        [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, kind(rows.metric)];
     bytes[24..HEADER].copy_from_slice(cast_slice(&numbers));
     let checksum = u64::from(crc32c::crc32c(&bytes[24..]));
     bytes[16..24].copy_from_slice(&checksum.to_le_bytes());
@@ -237,6 +272,22 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let temporary = path.with_extension("tmp");
     let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
     written.and_then(|()| fs::rename(&temporary, path)).map_err(StorageError::io(path, "writing codes"))
+}
+
+/// What a similarity by that metric has less than the inner product.
+pub(crate) fn half_square(vector: &[f32], metric: Metric) -> f32 {
+    match metric {
+        Metric::Euclidean => vector.iter().map(|value| value * value).sum::<f32>() / 2.0,
+        Metric::Cosine | Metric::Dot => 0.0,
+    }
+}
+
+fn kind(metric: Metric) -> u64 {
+    match metric {
+        Metric::Cosine => 0,
+        Metric::Dot => 1,
+        Metric::Euclidean => 2,
+    }
 }
 
 /// Vectors that the centre is the mean of, spread over the file.

@@ -12,7 +12,7 @@ use super::{Durability, Layout, copies};
 use crate::error::{Error, OpenError, StorageError};
 use crate::model::ModelIdentity;
 use crate::passage::PassageOptions;
-use crate::schema::Schema;
+use crate::schema::{Metric, Schema};
 
 const MAGIC: [u8; 8] = *b"fossick\n";
 /// The format that this code reads and writes.
@@ -34,8 +34,8 @@ pub(crate) enum VectorSource {
     Nothing,
     /// From this encoder.
     Encoder(ModelIdentity),
-    /// From the application, with so many components.
-    Application(u32),
+    /// From the application, with so many components, compared so.
+    Application(u32, Metric),
 }
 
 impl VectorSource {
@@ -43,7 +43,14 @@ impl VectorSource {
         match self {
             Self::Nothing => None,
             Self::Encoder(identity) => Some(identity.dimension()),
-            Self::Application(dimension) => Some(*dimension as usize),
+            Self::Application(dimension, _) => Some(*dimension as usize),
+        }
+    }
+
+    pub(crate) fn metric(&self) -> Metric {
+        match self {
+            Self::Application(_, metric) => *metric,
+            Self::Nothing | Self::Encoder(_) => Metric::Cosine,
         }
     }
 
@@ -52,7 +59,9 @@ impl VectorSource {
         match self {
             Self::Nothing => "no vectors".to_owned(),
             Self::Encoder(identity) => format!("the encoder {identity}"),
-            Self::Application(dimension) => format!("vectors of {dimension} dimensions brought by the application"),
+            Self::Application(dimension, metric) => {
+                format!("vectors of {dimension} dimensions brought by the application, compared by {metric}")
+            }
         }
     }
 }
@@ -312,7 +321,7 @@ mod tests {
             documents: 40,
             passages: 80,
             words: WordsState { epoch: 0, opstamp: 55, meta: b"{}".to_vec() },
-            vectors: VectorSource::Application(384),
+            vectors: VectorSource::Application(384, Metric::Cosine),
             vocabulary: Some("abc".to_owned()),
             passage_options: PassageOptions::default(),
             schema: Schema::builder().heading("title").text("body").build().unwrap(),

@@ -3,12 +3,13 @@
 use arrow::datatypes::UInt64Type;
 
 use super::Generation;
-use super::codes::{self, CodeFile, normalize};
-use super::columns::{NUMBER, VECTOR};
-use super::reader::{ADDRESS, float_lists, primitive};
+use super::codes::{self, CodeFile, Span, normalize};
+use super::columns::{END, FIELD, NUMBER, START, VECTOR};
+use super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::table::FragmentFile;
 use super::writer::LARGE;
 use crate::error::StorageError;
+use crate::schema::Metric;
 
 /// Some passages, one after the other.
 pub(crate) enum PassagePart {
@@ -31,7 +32,8 @@ pub(crate) struct ReadPart {
     /// The document of each passage.
     pub(crate) documents: Vec<u64>,
     addresses: Vec<u64>,
-    /// The vectors, one after the other, brought to length 1; empty in an index without vectors.
+    spans: Vec<Span>,
+    /// The vectors, one after the other, brought to length 1 where the angle counts; empty in an index without vectors.
     pub(crate) vectors: Vec<f32>,
 }
 
@@ -73,6 +75,14 @@ impl PassagePart {
         }
     }
 
+    /// Where the text of a row is from.
+    pub(crate) fn span(&self, row: usize) -> Span {
+        match self {
+            Self::Coded(part) => part.file.span(row),
+            Self::Read(part) => part.spans[row],
+        }
+    }
+
     fn live_rows(&self) -> usize {
         match self {
             Self::Coded(CodedPart { live: Some(live), .. }) => live.iter().map(|bits| bits.count_ones() as usize).sum(),
@@ -106,7 +116,8 @@ impl Generation {
     fn code_file(&self, fragment: &FragmentFile, dimension: usize) -> Option<CodeFile> {
         let data = fragment.data.as_deref().filter(|_| fragment.rows >= LARGE)?;
         let path = codes::path_of(&self.layout.codes(), data);
-        CodeFile::open(&path, &self.passages.path().join(data), dimension).filter(|file| file.rows() == fragment.rows)
+        CodeFile::open(&path, &self.passages.path().join(data), dimension, self.header.vectors.metric())
+            .filter(|file| file.rows() == fragment.rows)
     }
 
     /// A bit for each row of a fragment that was not deleted.
@@ -133,16 +144,18 @@ impl Generation {
         if fragments.is_empty() {
             return Ok(());
         }
-        let columns: &[&str] = if dimension.is_some() { &[NUMBER, VECTOR] } else { &[NUMBER] };
-        let mut part = ReadPart { documents: Vec::new(), addresses: Vec::new(), vectors: Vec::new() };
+        let columns = [NUMBER, FIELD, START, END, VECTOR];
+        let columns = &columns[..columns.len() - usize::from(dimension.is_none())];
+        let mut part = ReadPart { documents: Vec::new(), addresses: Vec::new(), spans: Vec::new(), vectors: Vec::new() };
         for batch in self.passages.scan_fragments(fragments, columns)? {
             part.documents.extend(primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?);
+            part.spans.extend(spans_of(&self.passages, &self.header.schema, &batch)?);
             part.addresses.extend(primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?);
             if let Some(dimension) = dimension {
                 part.vectors.extend_from_slice(float_lists(&self.passages, &batch, VECTOR, dimension)?);
             }
         }
-        if let Some(dimension) = dimension {
+        if let Some(dimension) = dimension.filter(|_| self.header.vectors.metric() == Metric::Cosine) {
             part.vectors.chunks_exact_mut(dimension).for_each(normalize);
         }
         fragments.clear();

@@ -59,8 +59,11 @@ fn cancelling_from_another_thread_ends_a_long_run() {
 #[test]
 fn texts_of_every_kind_go_in() {
     let directory = tempfile::tempdir().unwrap();
-    let options =
-        Options::new().schema(schema()).encoder(encoder()).passages(PassageOptions { max_tokens: 32, overlap_tokens: 4 });
+    let options = Options::new().schema(schema()).encoder(encoder()).passages(PassageOptions {
+        max_tokens: 32,
+        overlap_tokens: 4,
+        ..PassageOptions::default()
+    });
     let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
     let mut writer = index.writer().unwrap();
     let texts = [

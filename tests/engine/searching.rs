@@ -1,6 +1,6 @@
 //! The first stage: its modes, its three numbers, and queries of every kind.
 
-use fossick::{Error, Mode, Response, SchemaError, SearchError};
+use fossick::{Error, Fusion, Mode, Response, SchemaError, SearchError};
 
 use crate::common::{encoded_index, judge, keys, note, vectors_index, words_index};
 
@@ -229,4 +229,59 @@ fn a_passage_says_where_it_has_the_querys_words() {
     let passage = response.hits.iter().find(|hit| hit.key == "cat").unwrap().passage.as_ref().unwrap();
     let marked: Vec<&str> = passage.highlights.iter().map(|place| &passage.text[place.clone()]).collect();
     assert_eq!(marked, ["cat", "hunts"]);
+}
+
+#[test]
+fn more_like_one_document_are_others_of_its_kind_and_never_itself() {
+    let (_directory, index) = encoded_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("rolls", "Rolls", "Dough of flour, water and salt, baked in a hot oven.")).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let judge = judge();
+    for mode in [Mode::Lexical, Mode::Semantic, Mode::Hybrid] {
+        for rerank in [0, 3] {
+            let response = snapshot.more_like("bread").unwrap().unwrap().mode(mode).rerank(rerank, &judge).run().unwrap();
+            assert_eq!(keys(&response)[0], "rolls", "{mode:?}");
+            assert!(!keys(&response).contains(&"bread"));
+        }
+    }
+    assert!(snapshot.more_like("nothing").unwrap().is_none());
+    let (_directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("a", "", "walnut trees")).unwrap();
+    writer.add(note("b", "Oaks", "a walnut")).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(keys(&index.snapshot().unwrap().more_like("a").unwrap().unwrap().run().unwrap()), ["b"]);
+}
+
+#[test]
+fn each_leg_can_have_a_depth_of_its_own() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    for number in 0..10_u8 {
+        writer.add(note(&format!("n{number}"), "", "walnut").vector([1.0, f32::from(number)])).unwrap();
+    }
+    writer.commit().unwrap();
+    let response = index.snapshot().unwrap().search("walnut").vector([1.0, 0.0]).depths(3, 5).limit(20).run().unwrap();
+    assert_eq!(response.hits.iter().filter(|hit| hit.lexical.is_some()).count(), 3);
+    assert_eq!(response.hits.iter().filter(|hit| hit.semantic.is_some()).count(), 5);
+}
+
+#[test]
+fn weights_of_a_fusion_decide_and_impossible_ones_are_refused() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("words", "", "walnut walnut walnut").vector([0.0, 1.0])).unwrap();
+    writer.add(note("vector", "", "a walnut among other words of a text").vector([1.0, 0.0])).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    for fusion in [Fusion::reciprocal_rank(), Fusion::min_max(1.0, 1.0), Fusion::distribution(1.0, 1.0)] {
+        for (words, vectors, first) in [(3.0, 1.0, "words"), (1.0, 3.0, "vector")] {
+            let search = snapshot.search("walnut").vector([1.0, 0.0]).fusion(fusion.weights(words, vectors));
+            assert_eq!(keys(&search.run().unwrap())[0], first, "{fusion:?}");
+        }
+        let refused = snapshot.search("walnut").vector([1.0, 0.0]).fusion(fusion.weights(-1.0, 1.0)).run().unwrap_err();
+        assert!(matches!(&refused, Error::Search(SearchError::Fusion { .. })), "{refused}");
+    }
 }

@@ -77,8 +77,11 @@ fn an_index_of_words_alone_can_be_judged() {
 #[test]
 fn the_winning_passage_is_the_one_that_answers_with_its_place() {
     let directory = tempfile::tempdir().unwrap();
-    let options =
-        Options::new().schema(schema()).encoder(encoder()).passages(PassageOptions { max_tokens: 40, overlap_tokens: 0 });
+    let options = Options::new().schema(schema()).encoder(encoder()).passages(PassageOptions {
+        max_tokens: 40,
+        overlap_tokens: 0,
+        ..PassageOptions::default()
+    });
     let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
     let body = "The garden has apple trees and a pond with carp. The house was built of brick in the spring of a dry year. \
                 The gate is painted green and squeaks. The pond is two metres deep and was dug in 1931 by the first owner. \
@@ -137,7 +140,7 @@ fn what_even_a_window_cannot_hold_is_reported() {
 #[test]
 fn a_documents_logit_is_its_best_passages_or_their_mean_or_its_beginnings() {
     let directory = tempfile::tempdir().unwrap();
-    let cut = PassageOptions { max_tokens: 24, overlap_tokens: 0 };
+    let cut = PassageOptions { max_tokens: 24, overlap_tokens: 0, ..PassageOptions::default() };
     let options = Options::new().schema(schema()).encoder(encoder()).passages(cut);
     let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
     let mut writer = index.writer().unwrap();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 
-use fossick::{Document, Filter, Index, Mode, Options, Schema, Snapshot};
+use fossick::{Document, Filter, Index, Metric, Mode, Options, RecallReport, Schema, Snapshot};
 
 const ROWS: u64 = 12_000;
 
@@ -140,9 +140,69 @@ fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
 }
 
 #[test]
+fn lengths_count_where_the_metric_says_so() {
+    let schema = || Schema::builder().text("body").build().unwrap();
+    for (metric, rows, dimension) in
+        [(Metric::Dot, 300, 8), (Metric::Euclidean, 300, 8), (Metric::Dot, 9_000, 80), (Metric::Euclidean, 9_000, 80)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index");
+        let options = Options::new().schema(schema()).own_vectors(dimension).metric(metric);
+        let index = Index::open_or_create(&path, options).unwrap();
+        let mut writer = index.writer().unwrap();
+        let vectors: Vec<Vec<f32>> = (0..rows)
+            .map(|row| vector(row, dimension).into_iter().map(|value| value * (1.0 + (row % 5) as f32)).collect())
+            .collect();
+        for (row, vector) in vectors.iter().enumerate() {
+            writer.add(Document::new(row.to_string()).set("body", "word").vector(vector.clone())).unwrap();
+        }
+        writer.commit().unwrap();
+        let snapshot = index.snapshot().unwrap();
+        let (mut found, mut of) = (0, 0);
+        for query in 0..10 {
+            let asked = vector(2_000_000 + query, dimension);
+            let score = |vector: &[f32]| -> f64 {
+                let pairs = vector.iter().zip(&asked).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+                if metric == Metric::Dot {
+                    pairs.map(|(a, b)| a * b).sum()
+                } else {
+                    -pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+                }
+            };
+            let mut right: Vec<f64> = vectors.iter().map(|vector| score(vector)).collect();
+            right.sort_by(|a, b| b.total_cmp(a));
+            let search = snapshot.search("x").mode(Mode::Semantic).vector(asked.clone()).candidates(50).limit(50);
+            let hits = search.run().unwrap().hits;
+            for hit in &hits {
+                let exact = score(&vectors[hit.key.parse::<usize>().unwrap()]);
+                assert!(
+                    (f64::from(hit.score) - exact).abs() < 1e-3 * exact.abs().max(1.0),
+                    "{metric}: {} is not {exact}",
+                    hit.score
+                );
+                found += usize::from(exact >= right[49] - 1e-6);
+            }
+            of += 50;
+        }
+        assert!(f64::from(found as u32) >= 0.99 * f64::from(of), "{metric}, {rows}: {found} of {of}");
+        assert!(Index::open(&path, Options::new().own_vectors(dimension)).is_err(), "another metric is refused");
+    }
+}
+
+#[test]
 fn narrow_vectors_which_lance_packs_are_found_as_well() {
     let (_directory, index) = built(12);
     let seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
     let (found, of) = found_of(&index.snapshot().unwrap(), &seeds, None, 100);
     assert!(found as f64 >= 0.99 * of as f64, "{found} of {of}");
+}
+
+#[test]
+fn an_index_measures_its_own_recall() {
+    let (_directory, index) = built(12);
+    let report = index.snapshot().unwrap().recall_check(50, 20).unwrap();
+    assert_eq!((report.k, report.queries, report.compares_all), (50, 20, false));
+    assert!(report.recall >= RecallReport::TARGET && report.recall <= 1.0, "{report:?}");
+    let (_directory, words) = crate::common::words_index();
+    assert!(words.snapshot().unwrap().recall_check(10, 5).is_err());
 }

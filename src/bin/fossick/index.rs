@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use fossick::{Document, Error, Index, OpenError, Options, PassageOptions, Schema, Writer};
+use fossick::{Boundary, Document, Error, Index, OpenError, Options, PassageOptions, Schema, Writer};
 
 use crate::failure::{Failure, INTERRUPTED, Outcome, SOME_REFUSED};
 use crate::loading::ModelPlaces;
@@ -63,9 +63,34 @@ pub struct Arguments {
     /// The tokens that a passage of a new index repeats of the one before; at most half of --passage-tokens
     #[arg(long, value_name = "N", default_value_t = PassageOptions::default().overlap_tokens, value_parser = clap::value_parser!(u32).range(0..=240))]
     overlap_tokens: u32,
+    /// Where passages end
+    #[arg(long, value_enum, default_value_t)]
+    boundary: Ends,
+    /// Have the models read passages without the title of their document
+    #[arg(long)]
+    without_heading: bool,
     /// Seconds between commits
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     commit_every: u64,
+}
+
+/// Where passages end, as options name it.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Ends {
+    /// With any sentence
+    #[default]
+    Sentence,
+    /// With a paragraph, where one ends in the second half of a passage
+    Paragraph,
+}
+
+impl From<Ends> for Boundary {
+    fn from(ends: Ends) -> Self {
+        match ends {
+            Ends::Sentence => Self::Sentence,
+            Ends::Paragraph => Self::Paragraph,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -212,7 +237,12 @@ fn open(arguments: &Arguments, models: &ModelPlaces, schema: &Schema, known: Opt
         }
         _ => {}
     }
-    let passages = PassageOptions { max_tokens: arguments.passage_tokens, overlap_tokens: arguments.overlap_tokens };
+    let passages = PassageOptions {
+        max_tokens: arguments.passage_tokens,
+        overlap_tokens: arguments.overlap_tokens,
+        boundary: arguments.boundary.into(),
+        with_heading: !arguments.without_heading,
+    };
     let options = Options::new().schema(schema.clone()).passages(passages);
     if known.map_or(arguments.words_only, |known| !known.encoded) {
         return Ok(Index::open_or_create(&arguments.index, options)?);

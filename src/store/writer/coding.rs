@@ -6,10 +6,10 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::super::codes::{self, CodeFile, Rows, Vectors};
-use super::super::columns::{NUMBER, VECTOR};
+use super::super::codes::{self, CodeFile, Rows, Span, Vectors};
+use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::super::lance_file::{Page, last_column};
-use super::super::reader::{ADDRESS, float_lists, primitive};
+use super::super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::super::table::FragmentFile;
 use super::StoreWriter;
 use crate::error::StorageError;
@@ -40,12 +40,15 @@ impl StoreWriter {
 
     fn code_fragment(&self, fragment: &FragmentFile, data: &str, dimension: usize) -> Result<(), StorageError> {
         let mut documents = vec![u64::MAX; fragment.rows];
-        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER])? {
+        let mut spans = vec![Span::default(); fragment.rows];
+        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER, FIELD, START, END])? {
+            let found = spans_of(&self.passages, &self.header.schema, &batch)?;
             let numbers = primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?;
             let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
-            for (number, address) in numbers.iter().zip(addresses) {
-                if let Some(document) = documents.get_mut((address - fragment.first_address()) as usize) {
-                    *document = *number;
+            for ((number, address), span) in numbers.iter().zip(addresses).zip(found) {
+                let row = (address - fragment.first_address()) as usize;
+                if let (Some(document), Some(place)) = (documents.get_mut(row), spans.get_mut(row)) {
+                    (*document, *place) = (*number, span);
                 }
             }
         }
@@ -56,7 +59,7 @@ impl StoreWriter {
             true => Vectors::InPages(&mapped, pages),
             false => Vectors::Read(self.read_vectors(fragment, dimension)?),
         };
-        let rows = Rows { documents, vectors, dimension };
+        let rows = Rows { documents, spans, vectors, dimension, metric: self.header.vectors.metric() };
         codes::write(&codes::path_of(&self.layout.codes(), data), &path, &rows)
     }
 
@@ -116,7 +119,9 @@ impl StoreWriter {
         for fragment in self.passages.fragments() {
             let Some(data) = fragment.data.as_deref() else { continue };
             let path = codes::path_of(&self.layout.codes(), data);
-            if path.exists() && CodeFile::open(&path, &self.passages.path().join(data), dimension).is_none() {
+            if path.exists()
+                && CodeFile::open(&path, &self.passages.path().join(data), dimension, self.header.vectors.metric()).is_none()
+            {
                 // Windows refuses while somebody has it open; the next writer tries again.
                 let _ = fs::remove_file(&path);
             }

@@ -20,8 +20,8 @@ use crate::loading::ModelPlaces;
 
 /// Searches on a generated index, each with a vector of its own.
 const SEARCHES: usize = 100;
-/// Those that are asked before times are taken.
-const WARM_UP: usize = 10;
+/// Those that are asked before times are taken: all of them once, as a program that has been running for a while has read what it searches.
+const WARM_UP: usize = SEARCHES;
 /// Nearest documents that are looked for.
 const NEAREST: usize = 100;
 /// Words of a generated document.
@@ -98,6 +98,12 @@ fn part(row: u64) -> i64 {
 fn cases(path: &Path, rows: usize, queries: &[&str], arguments: &Arguments) -> Result<Vec<Json>, Failure> {
     let vectors = Vectors::new(rows, arguments);
     let asked: Vec<Vec<f32>> = (0..SEARCHES as u64).map(|at| vectors.of(u64::MAX - at)).collect();
+    if arguments.keep.is_some() {
+        // For others, to be asked the same.
+        let bytes: Vec<u8> = asked.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        let file = path.with_extension("queries");
+        fs::write(&file, bytes).map_err(|e| Failure::new(format_args!("{}: cannot be written: {e}", file.display())))?;
+    }
     let right = nearest(&vectors, rows, &asked);
     let index = Index::open(path, Options::new())?;
     let snapshot = index.snapshot()?;
@@ -106,8 +112,7 @@ fn cases(path: &Path, rows: usize, queries: &[&str], arguments: &Arguments) -> R
         let (mut vector, mut fused, mut words, mut read) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut found, mut expected) = (0, 0);
         for at in 0..WARM_UP + SEARCHES {
-            let at = at.checked_sub(WARM_UP);
-            let number = at.unwrap_or(0);
+            let (number, measured) = (at % SEARCHES, at >= WARM_UP);
             let ask = |mode| {
                 let mut search = snapshot.search(queries[number % queries.len()]).mode(mode).candidates(NEAREST);
                 if let Some(below) = below {
@@ -118,7 +123,7 @@ fn cases(path: &Path, rows: usize, queries: &[&str], arguments: &Arguments) -> R
             let near = ask(Mode::Semantic).vector(asked[number].clone()).limit(NEAREST).fields([""; 0]).run()?;
             let both = ask(Mode::Hybrid).vector(asked[number].clone()).limit(10).run()?;
             let lexical = ask(Mode::Lexical).limit(10).run()?;
-            if at.is_some() {
+            if measured {
                 vector.push(near.timings.filter + near.timings.semantic);
                 fused.push(both.timings.total);
                 read.push(both.timings.read);
