@@ -93,12 +93,13 @@ impl CodedQuery {
         let (signs, numbers) = block.split_at(block.len() - NUMBERS);
         let mut totals = [0_u32; BLOCK];
         sums::sums(&self.table, signs, &mut totals);
+        // In arrays of one length, so that the compiler makes vector instructions of it.
         let (numbers, _) = numbers.as_chunks::<4>();
-        let (scale, least) = (self.table.step(), self.table.least());
+        let [factors, alongs, errors] = numbers.as_chunks::<BLOCK>().0 else { return };
+        let (scale, least, constant, margin) = (self.table.step(), self.table.least(), self.constant, self.margin);
         for row in 0..BLOCK {
-            let number = |place: usize| f32::from_le_bytes(numbers[place * BLOCK + row]);
-            let product = number(0) * (scale * totals[row] as f32 + least);
-            bounds[row] = product + number(1) + self.constant + self.margin * number(2);
+            let [factor, along, error] = [factors[row], alongs[row], errors[row]].map(f32::from_le_bytes);
+            bounds[row] = factor * (scale * totals[row] as f32 + least) + along + constant + margin * error;
         }
     }
 }

@@ -57,6 +57,27 @@ pub(super) fn languages(schema: &Schema) -> BTreeSet<Language> {
     schema.fields().iter().filter(|field| searched(field.kind())).map(|field| field.language()).collect()
 }
 
+/// The analyses of some languages, made once: their lists of stop words take longer than a query.
+pub(super) struct Analyzers {
+    made: Vec<(Language, TextAnalyzer)>,
+}
+
+impl Analyzers {
+    pub(super) fn new(languages: &[Language]) -> Self {
+        Self { made: languages.iter().map(|&language| (language, analyzer(language))).collect() }
+    }
+
+    /// In all of them.
+    pub(super) fn all(&self) -> Analyzer {
+        Analyzer { inner: self.made.iter().map(|(_, analyzer)| analyzer.clone()).collect() }
+    }
+
+    pub(super) fn of(&self, language: Language) -> Analyzer {
+        let made = self.made.iter().find(|(known, _)| *known == language);
+        Analyzer { inner: vec![made.map_or_else(|| analyzer(language), |(_, analyzer)| analyzer.clone())] }
+    }
+}
+
 /// Turns text into the words that are indexed and searched, in one language or in each of several.
 #[derive(Clone)]
 pub(crate) struct Analyzer {

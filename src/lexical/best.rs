@@ -5,7 +5,6 @@ use std::collections::BinaryHeap;
 use tantivy::query::{EnableScoring, Query};
 use tantivy::{Score, Searcher};
 
-use super::NUMBER;
 use crate::numbers::NumberSet;
 
 /// A score with nothing else, as a heap needs it: the least is on top.
@@ -27,7 +26,7 @@ impl PartialOrd for Least {
 }
 
 /// The `limit` documents with the best scores, of `among` where that is given, as (number, score); and all others that tie with the last of them.
-/// In no order.
+/// In no order. `numbers` has the number of each document, by segment.
 ///
 /// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
 /// that cannot be among the best (its block-max WAND); here a document that is passed over just does not raise the threshold.
@@ -36,19 +35,19 @@ pub(super) fn best(
     query: &dyn Query,
     limit: usize,
     among: Option<&NumberSet>,
+    numbers: &[Box<[u64]>],
 ) -> tantivy::Result<Vec<(u64, Score)>> {
     let weight = query.weight(EnableScoring::enabled_from_searcher(searcher))?;
     let mut found: Vec<(u64, Score)> = Vec::new();
     let mut heap: BinaryHeap<Least> = BinaryHeap::with_capacity(limit + 1);
     let mut threshold = Score::NEG_INFINITY;
-    for segment in searcher.segment_readers() {
-        let numbers = segment.fast_fields().u64(NUMBER)?;
+    for (segment, numbers) in searcher.segment_readers().iter().zip(numbers) {
         let alive = segment.alive_bitset();
         weight.for_each_pruning(threshold, segment, &mut |document, score| {
             if alive.is_some_and(|alive| !alive.is_alive(document)) {
                 return threshold;
             }
-            let Some(number) = numbers.first(document) else { return threshold };
+            let Some(&number) = numbers.get(document as usize) else { return threshold };
             if among.is_some_and(|among| !among.contains(number)) {
                 return threshold;
             }

@@ -10,6 +10,7 @@ use tantivy::query::{
 };
 use tantivy::schema::{Field, IndexRecordOption};
 
+use super::analysis::Analyzers;
 use super::writer::shortened;
 use super::{Analyzer, Fields, column};
 use crate::query::{Comparison, Filter, Query};
@@ -22,6 +23,7 @@ const MOST_WORDS: usize = 1024;
 pub(super) struct Compiler<'a> {
     pub(super) schema: &'a Schema,
     pub(super) fields: &'a Fields,
+    pub(super) analyzers: &'a Analyzers,
     /// The number of the document with a key.
     pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
 }
@@ -76,12 +78,12 @@ impl Compiler<'_> {
     fn target(&self, field: Option<&str>) -> Option<Target> {
         let Some(name) = field else {
             let languages = self.fields.languages.clone();
-            return Some(Target { field: self.fields.words, analyzer: Analyzer::of(self.schema), languages });
+            return Some(Target { field: self.fields.words, analyzer: self.analyzers.all(), languages });
         };
         let (place, field) = self.schema.fields().iter().enumerate().find(|(_, field)| field.name() == name)?;
         let own = self.fields.own.get(place).copied().flatten()?;
         let language = field.language();
-        Some(Target { field: own, analyzer: Analyzer::in_language(language), languages: vec![language] })
+        Some(Target { field: own, analyzer: self.analyzers.of(language), languages: vec![language] })
     }
 
     /// Any of the words; a repeated word counts as often as it is said.
@@ -114,7 +116,7 @@ impl Compiler<'_> {
         let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
         let in_language = |language: &Language| -> Option<Vec<(usize, Term)>> {
             let mut terms = Vec::new();
-            Analyzer::in_language(*language).tokens(text, |token| {
+            self.analyzers.of(*language).tokens(text, |token| {
                 terms.push((token.position, Term::from_field_text(target.field, &token.text)));
             });
             terms.truncate(MOST_WORDS);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tantivy::collector::DocSetCollector;
 use tantivy::directory::MmapDirectory;
@@ -10,12 +11,13 @@ use tantivy::query::{EnableScoring, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
+use super::analysis::Analyzers;
 use super::best::best;
 use super::columns::{Counts, ValueColumn, count, sorted};
 use super::compile::Compiler;
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
-use super::{Analyzer, Fields, NUMBER, column, failed, layout, register_analyses};
+use super::{Fields, NUMBER, column, failed, layout, register_analyses};
 use crate::error::StorageError;
 use crate::numbers::NumberSet;
 use crate::query::{Filter, Query};
@@ -29,6 +31,9 @@ pub(crate) struct WordsReader {
     reader: IndexReader,
     schema: Schema,
     fields: Fields,
+    analyzers: Analyzers,
+    /// The number of each document, by segment, once they are needed.
+    numbers: OnceLock<Vec<Box<[u64]>>>,
 }
 
 impl WordsReader {
@@ -44,7 +49,14 @@ impl WordsReader {
         }
         register_analyses(&index, &fields.languages);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(&failed)?;
-        Ok(Self { path: path.to_path_buf(), reader, schema: schema.clone(), fields })
+        Ok(Self {
+            path: path.to_path_buf(),
+            reader,
+            schema: schema.clone(),
+            analyzers: Analyzers::new(&fields.languages),
+            fields,
+            numbers: OnceLock::new(),
+        })
     }
 
     /// Opens the words that a header names, after all of their files were found sound.
@@ -92,7 +104,8 @@ impl WordsReader {
             return Ok(Vec::new());
         }
         let query = self.compiler(number_of).query(query);
-        let mut hits = best(&searcher, &*query, limit, among).map_err(failed(&self.path, "searching the words"))?;
+        let mut hits = best(&searcher, &*query, limit, among, self.numbers_by_segment()?)
+            .map_err(failed(&self.path, "searching the words"))?;
         hits.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0))));
         hits.truncate(limit);
         Ok(hits)
@@ -105,16 +118,29 @@ impl WordsReader {
         let searcher = self.reader.searcher();
         let weight = query.weight(EnableScoring::disabled_from_searcher(&searcher)).map_err(&failed)?;
         let mut found = NumberSet::default();
-        for segment in searcher.segment_readers() {
-            let numbers = segment.fast_fields().u64(NUMBER).map_err(&failed)?;
+        for (segment, numbers) in searcher.segment_readers().iter().zip(self.numbers_by_segment()?) {
             let alive = segment.alive_bitset();
             let mut collect = |documents: &[u32]| {
                 let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
-                alive.filter_map(|&document| numbers.first(document)).for_each(|number| found.insert(number));
+                alive.filter_map(|&document| numbers.get(document as usize)).for_each(|&number| found.insert(number));
             };
             weight.for_each_no_score(segment, &mut collect).map_err(&failed)?;
         }
         Ok(found)
+    }
+
+    /// The number of each document, deleted ones included, by segment: a column would have to be unpacked for each.
+    fn numbers_by_segment(&self) -> Result<&[Box<[u64]>], StorageError> {
+        if let Some(known) = self.numbers.get() {
+            return Ok(known);
+        }
+        let failed = failed(&self.path, "listing the words' documents");
+        let mut all = Vec::new();
+        for segment in self.reader.searcher().segment_readers() {
+            let column = segment.fast_fields().u64(NUMBER).map_err(&failed)?;
+            all.push((0..segment.max_doc()).map(|document| column.first(document).unwrap_or(u64::MAX)).collect());
+        }
+        Ok(self.numbers.get_or_init(|| all))
     }
 
     /// How many documents match a query, of `among` where that is given, and for each field the `most` most frequent values of those.
@@ -155,7 +181,7 @@ impl WordsReader {
         let searcher = self.reader.searcher();
         let documents = searcher.num_docs() as f64;
         let mut counts: HashMap<String, (f64, Range<usize>)> = HashMap::new();
-        Analyzer::of(&self.schema).tokens(text, |token| {
+        self.analyzers.all().tokens(text, |token| {
             counts.entry(token.text.clone()).or_insert((0.0, token.offset_from..token.offset_to)).0 += 1.0;
         });
         let mut words = Vec::with_capacity(counts.len());
@@ -193,6 +219,6 @@ impl WordsReader {
     }
 
     fn compiler<'a>(&'a self, number_of: &'a dyn Fn(&str) -> Option<u64>) -> Compiler<'a> {
-        Compiler { schema: &self.schema, fields: &self.fields, number_of }
+        Compiler { schema: &self.schema, fields: &self.fields, analyzers: &self.analyzers, number_of }
     }
 }

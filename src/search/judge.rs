@@ -3,15 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::Search;
 use super::first_stage::FirstStage;
 use super::response::{Note, Passage, Response, Timings};
 use super::windows::Windows;
+use super::{Search, Snapshot};
 use crate::error::{Error, ModelError};
 use crate::lexical::Analyzer;
 use crate::model::{CrossEncoder, Input, Pairs, Precision};
 use crate::passage::{heading_for_models, with_heading};
-use crate::schema::{FieldType, Schema, Value};
+use crate::schema::{FieldType, Value};
 use crate::store::{LogitCache, LogitKey, LogitKeys, StoredPassage};
 
 /// How the logits of a document's passages make the document's (Dai and Callan 2019, section 3).
@@ -212,7 +212,7 @@ pub(super) fn winning_passages(
     let open: Vec<u64> =
         shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
     let mut rest = choose(search, text, stage, &open, 1, None)?.into_iter();
-    let mut analyzer = Analyzer::of(search.snapshot.schema());
+    let mut analyzer = search.snapshot.analyzer();
     let words = analyzer.set(text);
     let passage = |position: &usize| {
         let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
@@ -255,7 +255,7 @@ fn choose(
         }
         None => {
             let texts = read(&documents.iter().flat_map(|&document| table.of_document(document)).collect::<Vec<_>>())?;
-            let mut overlap = Overlap::new(search.snapshot.schema(), text);
+            let mut overlap = Overlap::new(search.snapshot, text);
             let overlaps: HashMap<usize, f32> =
                 texts.iter().map(|(&position, passage)| (position, overlap.with(&passage.text))).collect();
             let score = |position: usize| overlaps.get(&position).copied().unwrap_or(0.0);
@@ -276,7 +276,7 @@ fn readable<'h>(
     response: &mut Response,
 ) -> Vec<Vec<StoredPassage>> {
     let first = search.document_logit == DocumentLogit::First;
-    let mut overlap = Overlap::new(search.snapshot.schema(), text);
+    let mut overlap = Overlap::new(search.snapshot, text);
     let promise = |window: &str| if first { 0.0 } else { overlap.with(window) };
     let mut windows = Windows { room, most: if first { 1 } else { search.passages }, promise, read: 0, left: 0 };
     let of_document = |(candidate, passages): (usize, Vec<StoredPassage>)| {
@@ -306,8 +306,8 @@ struct Overlap {
 }
 
 impl Overlap {
-    fn new(schema: &Schema, query: &str) -> Self {
-        let mut analyzer = Analyzer::of(schema);
+    fn new(snapshot: &Snapshot, query: &str) -> Self {
+        let mut analyzer = snapshot.analyzer();
         Self { wanted: analyzer.set(query), analyzer }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Search;
 use crate::error::{Error, SearchError, StorageError};
-use crate::lexical::WordsReader;
+use crate::lexical::{Analyzer, WordsReader};
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
 use crate::query::{Filter, Query};
@@ -75,6 +75,7 @@ pub struct Snapshot {
 struct Inner {
     generation: Generation,
     words: OnceLock<WordsReader>,
+    analyzer: OnceLock<Analyzer>,
     encoder: Option<Encoder>,
     logits: Arc<LogitCache>,
     documents: OnceLock<DocumentIndex>,
@@ -85,7 +86,8 @@ struct Inner {
 impl Snapshot {
     pub(crate) fn new(generation: Generation, encoder: Option<Encoder>, logits: Arc<LogitCache>) -> Self {
         let (words, documents, passages) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let inner = Inner { generation, words, encoder, logits, documents, passages, loading: Mutex::new(()) };
+        let inner =
+            Inner { generation, words, analyzer: OnceLock::new(), encoder, logits, documents, passages, loading: Mutex::new(()) };
         Self { inner: Arc::new(inner) }
     }
 
@@ -236,6 +238,11 @@ impl Snapshot {
     pub(super) fn words(&self) -> Result<&WordsReader, StorageError> {
         let generation = &self.inner.generation;
         self.load(&self.inner.words, || WordsReader::of(&generation.layout, &generation.header, generation.sound()))
+    }
+
+    /// How words are found in texts of the index.
+    pub(super) fn analyzer(&self) -> Analyzer {
+        self.inner.analyzer.get_or_init(|| Analyzer::of(self.schema())).clone()
     }
 
     pub(super) fn logits(&self) -> &LogitCache {

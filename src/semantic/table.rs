@@ -190,7 +190,7 @@ impl PassageTable {
     ) -> Vec<(u64, f32)> {
         let found = match among {
             _ if limit == 0 => HashMap::new(),
-            Some(among) if among.len() <= FEW => {
+            Some(among) if self.are_few(among) => {
                 let rows = |part: &OrderedPart| part.rows_among(among).into_iter().map(|row| part.base + row).collect::<Vec<_>>();
                 self.exact(self.parts.iter().flat_map(rows), query)
             }
@@ -278,7 +278,13 @@ impl PassageTable {
 
     /// Whether [`PassageTable::nearest`] compares all passages with the query.
     pub(crate) fn compares_all(&self, among: Option<&NumberSet>) -> bool {
-        self.rows <= FEW || among.is_some_and(|among| among.len() <= FEW)
+        self.rows <= FEW || among.is_some_and(|among| self.are_few(among))
+    }
+
+    /// Whether comparing all passages of these documents takes no longer than a scan over all codes. Of a part of the documents the nearest
+    /// are further away, where codes tell less.
+    fn are_few(&self, among: &NumberSet) -> bool {
+        among.len() <= FEW.max(self.rows / 64)
     }
 
     /// The positions of all passages that were not deleted, of these documents where some are named.
@@ -319,7 +325,8 @@ impl PassageTable {
             });
         }
         let mut bounds = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let found = nearest(&parts, &Compared { table: self, query, among }, limit, &mut bounds);
+        // All on the pool, so that threads change hands once.
+        let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, among }, limit, &mut bounds));
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bounds);
         found
     }

@@ -15,13 +15,19 @@ fn bench_prints_rates_for_pairs_of_the_users() {
         assert!(rerank["pairs_per_s"].as_f64().unwrap() > 0.0 && rerank["tokens_per_s"].as_f64().unwrap() > 0.0);
     }
     assert!(found["embed"][0]["passages_per_s"].as_f64().unwrap() > 0.0);
-    let modes: Vec<&str> = found["search"].as_array().unwrap().iter().map(|row| row["mode"].as_str().unwrap()).collect();
-    assert_eq!(modes, ["lexical", "semantic", "hybrid"]);
-    assert_eq!(found["search"][0]["documents"].as_u64(), Some(200));
+    let cases = found["search"].as_array().unwrap();
+    assert_eq!(cases.iter().map(|row| row["filter"].as_str().unwrap()).collect::<Vec<_>>(), ["none", "50%", "1%"]);
+    for case in cases {
+        assert_eq!((case["rows"].as_u64(), case["recall@100"].as_f64()), (Some(200), Some(1.0)));
+        assert!(case["vector_p50_ms"].as_f64().unwrap() > 0.0 && case["fused_p95_ms"].as_f64() >= case["fused_p50_ms"].as_f64());
+    }
     let exact = shell.run("bench --pairs pairs.jsonl --rerank --precision f32 --seconds 0.05 --rounds 1 --json").json();
     assert_eq!(exact["rerank"].as_array().unwrap().len(), 1);
     assert_eq!(exact["rerank"][0]["precision"], "f32");
-    let only = shell.run("bench --search --seconds 0.05 --rows 50 --dims 4").succeeded().out;
+    shell.words_index("{\"id\": \"a\", \"text\": \"How to dig.\"}\n");
+    let own = shell.run("bench --search --seconds 0.05 --index INDEX --json").json();
+    assert_eq!((own["search"][0]["mode"].as_str(), own["search"][0]["documents"].as_u64()), (Some("lexical"), Some(1)));
+    let only = shell.run("bench --search --seconds 0.05 --rows 50,60 --dims 4").succeeded().out;
     assert!(only.contains("first stage") && !only.contains("judging"), "{only}");
 }
 

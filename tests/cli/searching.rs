@@ -46,6 +46,24 @@ fn modes_and_numbers_are_obeyed() {
 }
 
 #[test]
+fn conditions_counts_and_orders_are_those_of_the_library() {
+    let shell = Shell::new();
+    shell.words_index(NOTES);
+    let found = shell.run("search INDEX how --rerank 0 --filter year>=1902 --json").json();
+    assert_eq!(keys(&found), ["roof"]);
+    shell.run("search INDEX how --filter yeer>=1902").refused(1, &["yeer", "year"]);
+    let page = shell.run("search INDEX how --rerank 0 --facet year").succeeded().out;
+    assert!(page.contains("year: 1901 1, 1902 1") && page.contains("2 documents match"), "{page}");
+    assert_eq!(keys(&shell.run("search INDEX how --rerank 0 --sort year:desc --json").json()), ["roof", "well"]);
+    assert_eq!(keys(&shell.run("search INDEX how --rerank 0 --sort year --offset 1 --json").json()), ["roof"]);
+    shell.run("search INDEX how ( --rerank 0 --strict").refused(1, &["byte 4", "parenthesis"]);
+    let forgiven = shell.run("search INDEX dig ( --rerank 0").succeeded().out;
+    assert!(forgiven.contains("note:") && forgiven.contains("Wells"), "{forgiven}");
+    let explained = shell.run("search INDEX dig --rerank 0 --explain").succeeded().out;
+    assert!(explained.contains("BM25 of the word \"dig\""), "{explained}");
+}
+
+#[test]
 fn whoever_stops_reading_gets_no_complaint() {
     let shell = Shell::new();
     shell.words_index(NOTES);
