@@ -409,13 +409,13 @@ pub enum QueryError {
         /// That byte, or the clause.
         place: String,
         /// The field.
-        field: String,
+        field: Box<str>,
         /// Its type.
         kind: FieldType,
         /// What such a field takes.
         expected: &'static str,
         /// What was found.
-        found: String,
+        found: Box<str>,
         /// What to do.
         remedy: &'static str,
     },

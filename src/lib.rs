@@ -4,7 +4,7 @@
 //! reads the query with each of the best and re-orders them, on a GPU through WGPU or on the CPU. Documents, passages
 //! and vectors are kept in Lance tables, and a commit makes all of it visible at once or not at all.
 //!
-//! It is not a server, not a distributed system, and not a vector database for more than one machine's memory.
+//! It is not a server and not a distributed system.
 //!
 //! # Example
 //!

@@ -78,8 +78,8 @@ mod tests {
         };
         let low = expected([true, true, false, false]);
         let high = expected([true, false, true, false]);
-        for row in 0..BLOCK {
-            let sum = found[row] as f32 * table.step() + table.least();
+        for (row, sum) in found.into_iter().enumerate() {
+            let sum = sum as f32 * table.step() + table.least();
             let expected = if row < GROUP { low } else { high };
             assert!((sum - expected).abs() < 0.2, "row {row}: {sum}, not {expected}");
         }

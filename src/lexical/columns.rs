@@ -101,6 +101,9 @@ fn matches(
     Ok(())
 }
 
+/// Values with their numbers, and documents without one.
+type Counting = (HashMap<Key, (Value, u64)>, u64);
+
 /// How many documents match, and for each column the `most` most frequent values; equally frequent ones ascending.
 pub(super) fn count(
     searcher: &Searcher,
@@ -109,7 +112,7 @@ pub(super) fn count(
     columns: &[(ValueColumn<'_>, usize)],
 ) -> tantivy::Result<(u64, Vec<Counts>)> {
     let mut total = 0;
-    let mut counted: Vec<(HashMap<Key, (Value, u64)>, u64)> = columns.iter().map(|_| (HashMap::new(), 0)).collect();
+    let mut counted: Vec<Counting> = columns.iter().map(|_| (HashMap::new(), 0)).collect();
     matches(searcher, query, among, |segment, documents| {
         total += documents.len() as u64;
         for ((column, _), (counts, without)) in columns.iter().zip(&mut counted) {
@@ -128,7 +131,7 @@ pub(super) fn count(
         }
         Ok(())
     })?;
-    let finish = |((counts, without), (_, most)): ((HashMap<Key, (Value, u64)>, u64), &(ValueColumn<'_>, usize))| {
+    let finish = |((counts, without), (_, most)): (Counting, &(ValueColumn<'_>, usize))| {
         let mut values: Vec<(Value, u64)> = counts.into_values().collect();
         values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| compare(&a.0, &b.0)));
         values.truncate(*most);

@@ -109,7 +109,9 @@ fn units(text: &str, most: usize, counter: &dyn TokenCounter) -> Vec<Unit> {
         }
     }
     for at in 1..units.len() {
-        units[at - 1].heading = units[at - 1].begins && units[at].begins && is_heading(&text[units[at - 1].range.clone()]);
+        let line = &text[units[at - 1].range.clone()];
+        let stands_alone = units[at].begins || line.starts_with('#');
+        units[at - 1].heading = units[at - 1].begins && stands_alone && is_heading(line);
     }
     units
 }
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_passage_ends_with_a_paragraph_and_a_heading_goes_with_what_follows() {
-        let paragraph = |topic: &str| format!("{}", format!("This is a sentence about {topic}. ").repeat(4).trim());
+        let paragraph = |topic: &str| format!("This is a sentence about {topic}. ").repeat(4).trim().to_owned();
         let text = format!(
             "{}\n\n{}\n\nA heading\n\n{}\n\n## Another\n{}",
             paragraph("wells"),
@@ -214,10 +216,17 @@ mod tests {
             paragraph("walls"),
             paragraph("doors")
         );
-        let passages: Vec<&str> = cut(&text, by_paragraphs(64, 8), &WordCounter).into_iter().map(|range| &text[range]).collect();
-        let begins: Vec<&str> = passages.iter().map(|passage| &passage[..9]).collect();
-        assert_eq!(begins, ["This is a", "A heading", "## Anothe"], "{passages:#?}");
-        assert!(passages[0].ends_with("roofs.") && passages[1].ends_with("walls."), "{passages:#?}");
+        let passages =
+            |most| cut(&text, by_paragraphs(most, 8), &WordCounter).into_iter().map(|range| &text[range]).collect::<Vec<_>>();
+        let begins = |passages: &[&str]| passages.iter().map(|passage| passage[..9].to_owned()).collect::<Vec<_>>();
+        let short = passages(44);
+        assert_eq!(begins(&short), ["This is a", "This is a", "A heading", "## Anothe"], "{short:#?}");
+        assert!(
+            short.iter().zip(["wells.", "roofs.", "walls.", "doors."]).all(|(passage, end)| passage.ends_with(end)),
+            "{short:#?}"
+        );
+        let long = passages(64);
+        assert_eq!(begins(&long), ["This is a", "A heading"], "{long:#?}");
     }
 
     #[test]

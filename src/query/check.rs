@@ -180,7 +180,7 @@ fn unfit(
     found: String,
     remedy: &'static str,
 ) -> QueryError {
-    QueryError::Unfit { at: None, place: place(clause), field: field.to_owned(), kind, expected, found, remedy }
+    QueryError::Unfit { at: None, place: place(clause), field: field.into(), kind, expected, found: found.into(), remedy }
 }
 
 fn place(clause: &dyn fmt::Display) -> String {

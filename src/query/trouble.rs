@@ -34,10 +34,10 @@ pub(super) fn unfit(
     QueryError::Unfit {
         at: Some(at),
         place: place(text, at),
-        field: field.to_owned(),
+        field: field.into(),
         kind,
         expected,
-        found: found.into(),
+        found: found.into().into(),
         remedy,
     }
 }

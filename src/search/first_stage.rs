@@ -123,6 +123,9 @@ impl FirstStage {
     }
 }
 
+/// The documents that are near, and the query's vector.
+type Near = (Vec<(u64, f32)>, Direction);
+
 /// The vectors' leg. Also runs for a lexical search that will be judged, where it can: it tells which passages to judge.
 fn by_vector(
     search: &Search<'_>,
@@ -130,11 +133,11 @@ fn by_vector(
     mode: Mode,
     among: Option<&NumberSet>,
     response: &mut Response,
-) -> Result<Option<(Vec<(u64, f32)>, Direction)>, Error> {
+) -> Result<Option<Near>, Error> {
     let snapshot = search.snapshot;
     let known = search.vector.as_ref().or(search.direction.as_ref());
     let helps = search.judge.is_some() && search.rerank > 0 && (known.is_some() || snapshot.encoder().is_some());
-    if search.sort.is_some() || mode == Mode::Lexical && !(helps && !text.is_empty()) {
+    if search.sort.is_some() || mode == Mode::Lexical && (text.is_empty() || !helps) {
         return Ok(None);
     }
     let begun = Instant::now();
