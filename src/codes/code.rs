@@ -7,12 +7,18 @@
 //! <x, q>  =  <c, q> + <x - c, c> + <z, q'>          <z, q'>  ≈  f <s, q'>,  f = |r|² / Σ|z_i|
 //! ```
 //!
+//! and by distances, where nothing large is taken from anything large,
+//!
+//! ```text
+//! -|x - q|²  =  -|q - c|² - |x - c|² + 2 <z, q'>
+//! ```
+//!
 //! The error of the last term is about normal with the deviation |q'| e, e = sqrt(f² p - |r|²) / sqrt(p - 1) for p components. What
 //! a similarity must be at most is therefore known, so the best can be found by comparing exactly only those that may be among them.
 //!
 //! Rows lie in blocks of 32, so that one shuffle looks up four dimensions of 16 rows ([`super::sums`]). A block is, little-endian: for each
 //! group of four components 16 bytes, byte i holding row i in its low half and row i + 16 in its high half; then 32 values f, 32 values
-//! b = <x - c, c> (less half of |x|² for distances), and 32 values e.
+//! b = <x - c, c>, and 32 values e; by distances 2 f, -|x - c|² and 2 e.
 
 use super::rotation::Rotation;
 use super::sums::{self, Table};
@@ -33,18 +39,19 @@ pub(crate) fn block_bytes(padded: usize) -> usize {
 pub(crate) struct Coder<'a> {
     rotation: &'a Rotation,
     center: &'a [f32],
+    by_distance: bool,
     residual: Vec<f32>,
     rotated: Vec<f32>,
 }
 
 impl<'a> Coder<'a> {
     /// For vectors of the rotation's dimension; `center` should be near their mean.
-    pub(crate) fn new(rotation: &'a Rotation, center: &'a [f32]) -> Self {
-        Self { rotation, center, residual: vec![0.0; center.len()], rotated: vec![0.0; rotation.padded()] }
+    pub(crate) fn new(rotation: &'a Rotation, center: &'a [f32], by_distance: bool) -> Self {
+        Self { rotation, center, by_distance, residual: vec![0.0; center.len()], rotated: vec![0.0; rotation.padded()] }
     }
 
-    /// Writes the code of a vector as row `row` of a block that was all zero. `less` is taken away from each of its similarities.
-    pub(crate) fn write(&mut self, vector: &[f32], less: f32, block: &mut [u8], row: usize) {
+    /// Writes the code of a vector as row `row` of a block that was all zero.
+    pub(crate) fn write(&mut self, vector: &[f32], block: &mut [u8], row: usize) {
         for (residual, (value, center)) in self.residual.iter_mut().zip(vector.iter().zip(self.center)) {
             *residual = value - center;
         }
@@ -61,31 +68,41 @@ impl<'a> Coder<'a> {
         let factor = if absolute > 0.0 { square / absolute } else { 0.0 };
         let error = ((factor * factor * padded - square).max(0.0) / (padded - 1.0)).sqrt();
         let numbers = block.len() - NUMBERS;
-        for (place, number) in [factor, along - less, error].into_iter().enumerate() {
+        let numbers_of_row = if self.by_distance { [2.0 * factor, -square, 2.0 * error] } else { [factor, along, error] };
+        for (place, number) in numbers_of_row.into_iter().enumerate() {
             let at = numbers + 4 * (place * BLOCK + row);
             block[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }
     }
 }
 
+/// Rounding, relative to the numbers that a bound and a similarity are made of: nothing may be missed for it.
+const ROUNDING: f32 = 2e-6;
+
 /// A query prepared for the codes about one centre.
 pub(crate) struct CodedQuery {
     table: Table,
-    /// <c, q>.
+    /// <c, q>, or by distances -|q'|²; with what rounding may take away.
     constant: f32,
     /// How many deviations above its estimate a similarity is looked for, times |q'|.
     margin: f32,
+    /// What rounding may take away, for each unit of f.
+    slack: f32,
 }
 
 impl CodedQuery {
     /// `deviations`: how far above its estimate a similarity may be and still be found.
-    pub(crate) fn new(rotation: &Rotation, center: &[f32], query: &[f32], deviations: f32) -> Self {
+    pub(crate) fn new(rotation: &Rotation, center: &[f32], query: &[f32], deviations: f32, by_distance: bool) -> Self {
         let difference: Vec<f32> = query.iter().zip(center).map(|(query, center)| query - center).collect();
         let mut rotated = vec![0.0; rotation.padded()];
         rotation.rotate(&difference, &mut rotated);
-        let constant = query.iter().zip(center).map(|(query, center)| query * center).sum();
-        let length = rotated.iter().map(|value| value * value).sum::<f32>().sqrt();
-        Self { table: Table::new(&rotated), constant, margin: deviations * length }
+        let square = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>();
+        let length = square(&rotated).sqrt();
+        let constant =
+            if by_distance { -length * length } else { query.iter().zip(center).map(|(query, center)| query * center).sum() };
+        let rounding = ROUNDING * (constant.abs() + square(query).sqrt() * square(center).sqrt());
+        let slack = ROUNDING * length * (rotation.padded() as f32).sqrt();
+        Self { table: Table::new(&rotated), constant: constant + rounding, margin: deviations * length, slack }
     }
 
     /// What the similarity of each row of a block is at most, as far as its code tells.
@@ -96,10 +113,12 @@ impl CodedQuery {
         // In arrays of one length, so that the compiler makes vector instructions of it.
         let (numbers, _) = numbers.as_chunks::<4>();
         let [factors, alongs, errors] = numbers.as_chunks::<BLOCK>().0 else { return };
-        let (scale, least, constant, margin) = (self.table.step(), self.table.least(), self.constant, self.margin);
+        let (scale, least) = (self.table.step(), self.table.least());
+        let (constant, margin, slack) = (self.constant, self.margin, self.slack);
         for row in 0..BLOCK {
             let [factor, along, error] = [factors[row], alongs[row], errors[row]].map(f32::from_le_bytes);
-            bounds[row] = factor * (scale * totals[row] as f32 + least) + along + constant + margin * error;
+            let estimate = factor * (scale * totals[row] as f32 + least) + along + constant;
+            bounds[row] = estimate + margin * error + slack * factor + ROUNDING * along.abs();
         }
     }
 }

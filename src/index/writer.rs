@@ -226,8 +226,8 @@ impl Writer {
         let key = || document.key().to_owned();
         let refused = |makes| Err(IngestError::VectorRefused { key: key(), makes }.into());
         match (&self.vectors, document.own_vector()) {
-            (VectorSource::Application(dimension, _), Some(vector)) => {
-                Ok(check_vector(&format!("document {:?}", document.key()), vector, *dimension as usize)?)
+            (VectorSource::Application(dimension, metric), Some(vector)) => {
+                Ok(check_vector(&format!("document {:?}", document.key()), vector, *dimension as usize, *metric)?)
             }
             (VectorSource::Application(..), None) => Err(IngestError::VectorRequired { key: key() }.into()),
             (VectorSource::Encoder(_), Some(_)) => refused("makes its own vectors"),

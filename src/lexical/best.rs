@@ -41,6 +41,8 @@ pub(super) fn best(
     let mut found: Vec<(u64, Score)> = Vec::new();
     let mut heap: BinaryHeap<Least> = BinaryHeap::with_capacity(limit + 1);
     let mut threshold = Score::NEG_INFINITY;
+    // So many are held before those that fell behind are dropped; more where many tie.
+    let mut full = 4 * limit;
     for (segment, numbers) in searcher.segment_readers().iter().zip(numbers) {
         let alive = segment.alive_bitset();
         weight.for_each_pruning(threshold, segment, &mut |document, score| {
@@ -59,8 +61,9 @@ pub(super) fn best(
             if let Some(least) = heap.peek().filter(|_| heap.len() == limit) {
                 // Just below the last, so that those which tie with it are seen.
                 threshold = threshold.max(least.0.next_down());
-                if found.len() >= 4 * limit {
+                if found.len() >= full {
                     found.retain(|(_, score)| *score > threshold);
+                    full = (2 * found.len()).max(4 * limit);
                 }
             }
             threshold

@@ -58,13 +58,15 @@ impl Compiler<'_> {
             }
             Filter::Compare { field, comparison, value } => self.compare(field, *comparison, value),
             Filter::In { field, values } => {
-                any(values.iter().map(|value| self.compare(field, Comparison::Equal, value)).collect())
+                Box::new(TermSetQuery::new(values.iter().filter_map(|value| self.term_of(field, value))))
             }
             Filter::Exists { field } => self.exists(field),
             Filter::Keys(keys) => {
                 let numbers = keys.iter().filter_map(|key| (self.number_of)(key));
                 Box::new(TermSetQuery::new(numbers.map(|number| Term::from_field_u64(self.fields.number, number))))
             }
+            // Of stop words alone, it restricts nothing.
+            Filter::Matches(query) if self.says_nothing(query) => Box::new(AllQuery),
             Filter::Matches(query) => self.query(query),
             Filter::And(parts) if parts.is_empty() => Box::new(AllQuery),
             Filter::And(parts) => {
@@ -137,9 +139,15 @@ impl Compiler<'_> {
     fn prefix(&self, field: Option<&str>, text: &str) -> Box<dyn Tantivy> {
         let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
         // Unstemmed: a beginning has no ending.
-        let mut last = None;
-        Analyzer::in_language(Language::Neutral).tokens(text, |token| last = Some((token.offset_from, token.text.clone())));
-        let Some((start, beginning)) = last else { return Box::new(EmptyQuery) };
+        let (mut last, mut before) = (None, 0);
+        Analyzer::in_language(Language::Neutral).tokens(text, |token| {
+            if let Some((_, end, _)) = last.replace((token.offset_from, token.offset_to, token.text.clone())) {
+                before = end;
+            }
+        });
+        let Some((_, _, beginning)) = last else { return Box::new(EmptyQuery) };
+        // Words are stems in the index: one that is written out is found by its own.
+        let whole = self.words(field, &beginning);
         // Words are letters and digits, none of which means anything else in a regular expression.
         let beginning: Box<dyn Tantivy> = match RegexQuery::from_pattern(&format!("{beginning}.*"), target.field) {
             Ok(query) => Box::new(query),
@@ -148,8 +156,9 @@ impl Compiler<'_> {
                 return Box::new(EmptyQuery);
             }
         };
-        let before = text.get(..start).unwrap_or_default();
-        if before.trim().is_empty() {
+        let beginning = any(vec![beginning, whole]);
+        let before = text.get(..before).unwrap_or_default();
+        if self.counted_words(field, before).is_empty() {
             return beginning;
         }
         Box::new(BooleanQuery::new(vec![(Occur::Must, self.phrase(field, before, 0)), (Occur::Must, beginning)]))
@@ -171,14 +180,35 @@ impl Compiler<'_> {
         if must.is_empty() && should.is_empty() && must_not.is_empty() {
             return Box::new(EmptyQuery);
         }
-        let clauses = |occur: Occur, list: &[Query]| list.iter().map(|query| (occur, self.query(query))).collect::<Vec<_>>();
+        // Clauses of stop words alone are passed over: as required ones they would exclude everything.
+        let clauses = |occur: Occur, list: &[Query]| -> Vec<(Occur, Box<dyn Tantivy>)> {
+            list.iter().filter(|query| !self.says_nothing(query)).map(|query| (occur, self.query(query))).collect()
+        };
         let mut all = clauses(Occur::Must, must);
         all.extend(clauses(Occur::Should, should));
         all.extend(clauses(Occur::MustNot, must_not));
         if must.is_empty() && should.is_empty() {
             all.push((Occur::Must, unscored(Box::new(AllQuery))));
         }
-        Box::new(BooleanQuery::new(all))
+        match all.iter().any(|(occur, _)| *occur != Occur::MustNot) {
+            true => Box::new(BooleanQuery::new(all)),
+            false => Box::new(EmptyQuery),
+        }
+    }
+
+    /// Whether a query has no word to look for, and no condition.
+    fn says_nothing(&self, query: &Query) -> bool {
+        match query {
+            Query::Words { field, text } | Query::Phrase { field, text, .. } | Query::Fuzzy { field, text, .. } => {
+                self.counted_words(field.as_deref(), text).is_empty()
+            }
+            Query::Prefix { text, .. } => !text.chars().any(char::is_alphanumeric),
+            Query::Boost { query, .. } => self.says_nothing(query),
+            Query::Boolean { must, should, must_not } => {
+                must.iter().chain(should).chain(must_not).all(|clause| self.says_nothing(clause))
+            }
+            Query::Filter(_) | Query::All => false,
+        }
     }
 
     fn exists(&self, field: &str) -> Box<dyn Tantivy> {
@@ -188,23 +218,24 @@ impl Compiler<'_> {
         }
     }
 
+    /// A value as a term of its field; `None` where it is of another type.
+    fn term_of(&self, field: &str, value: &Value) -> Option<Term> {
+        let (place, known) = self.schema.fields().iter().enumerate().find(|(_, known)| known.name() == field)?;
+        let own = self.fields.own.get(place).copied().flatten()?;
+        Some(match (known.kind(), value) {
+            (FieldType::Keyword, Value::Text(text)) => Term::from_field_text(own, &shortened(text)),
+            (FieldType::Integer, Value::Integer(number)) => Term::from_field_i64(own, *number),
+            (FieldType::Date, Value::Date(date)) => Term::from_field_i64(own, date.micros()),
+            (FieldType::Float, Value::Float(number)) => Term::from_field_f64(own, number + 0.0),
+            (FieldType::Float, Value::Integer(number)) => Term::from_field_f64(own, *number as f64),
+            (FieldType::Boolean, Value::Boolean(truth)) => Term::from_field_bool(own, *truth),
+            _ => return None,
+        })
+    }
+
     /// A comparison other than `NotEqual`.
     fn compare(&self, field: &str, comparison: Comparison, value: &Value) -> Box<dyn Tantivy> {
-        let Some(place) = self.schema.fields().iter().position(|known| known.name() == field) else {
-            return Box::new(EmptyQuery);
-        };
-        let (Some(Some(own)), Some(known)) = (self.fields.own.get(place), self.schema.fields().get(place)) else {
-            return Box::new(EmptyQuery);
-        };
-        let term = match (known.kind(), value) {
-            (FieldType::Keyword, Value::Text(text)) => Term::from_field_text(*own, &shortened(text)),
-            (FieldType::Integer, Value::Integer(number)) => Term::from_field_i64(*own, *number),
-            (FieldType::Date, Value::Date(date)) => Term::from_field_i64(*own, date.micros()),
-            (FieldType::Float, Value::Float(number)) => Term::from_field_f64(*own, number + 0.0),
-            (FieldType::Float, Value::Integer(number)) => Term::from_field_f64(*own, *number as f64),
-            (FieldType::Boolean, Value::Boolean(truth)) => Term::from_field_bool(*own, *truth),
-            _ => return Box::new(EmptyQuery),
-        };
+        let Some(term) = self.term_of(field, value) else { return Box::new(EmptyQuery) };
         let (low, high) = match comparison {
             Comparison::Equal => return Box::new(TermQuery::new(term, IndexRecordOption::Basic)),
             Comparison::Less => (Bound::Unbounded, Bound::Excluded(term)),

@@ -31,13 +31,15 @@ impl fmt::Display for Metric {
 }
 
 /// A vector that can be compared: of the right size, finite, not all zero.
-pub(crate) fn check_vector(what: &str, vector: &[f32], expected: usize) -> Result<(), SchemaError> {
+pub(crate) fn check_vector(what: &str, vector: &[f32], expected: usize, metric: Metric) -> Result<(), SchemaError> {
     let problem = if vector.len() != expected {
         format!("has {} components", vector.len())
     } else if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
         format!("holds {} at position {at}", vector[at])
     } else if vector.iter().all(|&value| value == 0.0) {
         "is all zero, and so has no direction".to_owned()
+    } else if metric != Metric::Cosine && vector.iter().map(|value| value * value).sum::<f32>() > 1e30 {
+        format!("is too long to be compared by {metric}, longer than 1e15")
     } else {
         return Ok(());
     };
@@ -50,11 +52,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused_with_its_place() {
-        let problem = |vector: &[f32]| check_vector("document \"a\"", vector, 3).map_err(|e| e.to_string());
+        let problem = |vector: &[f32]| check_vector("document \"a\"", vector, 3, Metric::Cosine).map_err(|e| e.to_string());
         assert!(problem(&[0.0, 1.0, 0.0]).is_ok());
         assert!(problem(&[1.0]).unwrap_err().contains("document \"a\": the vector has 1 components"));
         assert!(problem(&[1.0, f32::NAN, 0.0]).unwrap_err().contains("NaN at position 1"));
         assert!(problem(&[1.0, 0.0, f32::INFINITY]).unwrap_err().contains("inf at position 2"));
         assert!(problem(&[0.0; 3]).unwrap_err().contains("all zero"));
+        let long = [1e20, 0.0, 1.0];
+        assert!(problem(&long).is_ok(), "a cosine needs its direction alone");
+        assert!(check_vector("a", &long, 3, Metric::Dot).unwrap_err().to_string().contains("too long"));
     }
 }

@@ -84,8 +84,11 @@ impl<'a> Running<'a> {
         let mut notes = Vec::new();
         let question = Question::of(&search, &mut notes)?;
         // Without words there is nothing for the models to read: all that meets the conditions is shown.
-        if search.sort.is_some() || question.text.is_empty() && search.vector.is_none() && search.direction.is_none() {
+        let by_vector = search.vector.is_some() || search.direction.is_some();
+        if search.sort.is_some() || question.text.is_empty() && !by_vector {
             mode = Mode::Lexical;
+        } else if question.text.is_empty() && mode == Mode::Hybrid {
+            mode = Mode::Semantic;
         }
         let mut response = Response { notes, ..Response::new(&search.query, mode, search.snapshot.generation()) };
         let (mut stage, mut judging) = (None, None);

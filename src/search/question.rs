@@ -33,12 +33,13 @@ pub(super) struct Question {
 impl Question {
     pub(super) fn of(search: &Search<'_>, notes: &mut Vec<Note>) -> Result<Self, Error> {
         let schema = search.snapshot.schema();
-        // Control characters are neither words nor tokens; as spaces they also separate what they stood between.
-        let typed = search.query.replace(char::is_control, " ").trim().to_owned();
+        // Control characters are neither words nor tokens; as spaces they also separate what they stood between. Places stay.
+        let spaced = |c: char| if c.is_control() { " ".repeat(c.len_utf8()) } else { c.to_string() };
+        let typed: String = search.query.chars().map(spaced).collect();
         let mut understood = true;
         let tree = match &search.reading {
-            Reading::Plain => Query::words(typed.as_str()),
-            Reading::Strict if typed.is_empty() => Query::words(""),
+            Reading::Plain => Query::words(typed.trim()),
+            Reading::Strict if typed.trim().is_empty() => Query::words(""),
             Reading::Strict => Query::parse(&typed, schema)?,
             Reading::Forgiving => {
                 let (tree, ignored) = Query::forgiving(&typed, schema);
@@ -53,8 +54,10 @@ impl Question {
         };
         // Marks that are no operators say something to a model.
         let text = match &tree {
-            _ if matches!(search.reading, Reading::Beside(_)) => typed,
-            Query::Words { field: None, .. } if understood && !matches!(search.reading, Reading::Tree(_)) => typed,
+            _ if matches!(search.reading, Reading::Beside(_)) => typed.trim().to_owned(),
+            Query::Words { field: None, .. } if understood && !matches!(search.reading, Reading::Tree(_)) => {
+                typed.trim().to_owned()
+            }
             other => other.plain_text(),
         };
         let mut conditions: Vec<Filter> = Vec::new();

@@ -25,7 +25,7 @@ pub enum Mode {
     Lexical,
     /// The vectors alone.
     Semantic,
-    /// Both, joined by reciprocal rank fusion.
+    /// Both, joined by [`Search::fusion`].
     Hybrid,
 }
 
@@ -397,7 +397,9 @@ impl<'a> Search<'a> {
         let mode = self.mode.unwrap_or(if *source == VectorSource::Nothing { Mode::Lexical } else { Mode::Hybrid });
         let missing = |why: String, remedy| SearchError::NoQueryVector { why, remedy };
         match (source, &self.vector) {
-            (VectorSource::Application(dimension, _), Some(vector)) => check_vector("the query", vector, *dimension as usize)?,
+            (VectorSource::Application(dimension, metric), Some(vector)) => {
+                check_vector("the query", vector, *dimension as usize, *metric)?;
+            }
             (VectorSource::Encoder(_), Some(_)) => {
                 return Err(SearchError::QueryVectorRefused { makes: "makes its own vectors" }.into());
             }

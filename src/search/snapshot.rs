@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Search;
+use super::{Mode, Search};
 use crate::error::{Error, SearchError, StorageError};
 use crate::lexical::{Analyzer, WordsReader};
 use crate::model::{Encoder, ModelIdentity};
@@ -46,6 +46,8 @@ pub struct RecallReport {
     pub found_at_first: f64,
     /// The share that is found from now on.
     pub recall: f64,
+    /// Whether searches look further from now on.
+    pub widened: bool,
     /// Whether the index is so small that all passages are compared anyway.
     pub compares_all: bool,
 }
@@ -53,11 +55,6 @@ pub struct RecallReport {
 impl RecallReport {
     /// What the recall should be at least.
     pub const TARGET: f64 = 0.95;
-
-    /// Whether searches were made to look further.
-    pub fn widened(&self) -> bool {
-        self.recall != self.found_at_first
-    }
 }
 
 /// Words of a document that others like it are looked for by.
@@ -183,6 +180,10 @@ impl Snapshot {
             Some(_) => self.passages()?.mean_of(number),
             None => None,
         };
+        // A document without text has no vector either.
+        if search.direction.is_none() {
+            search = search.mode(Mode::Lexical);
+        }
         Ok(Some(search))
     }
 
@@ -199,15 +200,16 @@ impl Snapshot {
         }
         let passages = self.passages()?;
         let (first, queries) = passages.recall(k, sample);
-        let mut recall = first;
+        let (mut recall, mut widened) = (first, false);
         while recall < RecallReport::TARGET && passages.widen() {
+            widened = true;
             recall = passages.recall(k, sample).0;
         }
         let compares_all = passages.compares_all(None);
         if recall < RecallReport::TARGET {
             tracing::warn!(recall, k, "searches by vectors find less than they should");
         }
-        Ok(RecallReport { k, queries, found_at_first: first, recall, compares_all })
+        Ok(RecallReport { k, queries, found_at_first: first, recall, widened, compares_all })
     }
 
     /// The document with this key, as it was added, without a vector.

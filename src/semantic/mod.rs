@@ -1,4 +1,4 @@
-//! Vectors: which passages are nearest to a query's vector. Similarity is the cosine.
+//! Vectors: which passages are nearest to a query's vector, by the metric of the index.
 //!
 //! Few passages are all compared. Many are bounded by their compact codes first, and those that may be among the best are compared
 //! with the vectors as they are stored, so a similarity is always exact; what can be missed is a passage whose code errs by more than

@@ -1,4 +1,4 @@
-//! The cosine of two vectors of length 1.
+//! How near two vectors are.
 
 /// The inner product, summed in sixteen lanes, which the compiler turns into vector instructions.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -13,6 +13,20 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
+/// The square of the distance, in the same way.
+pub(super) fn square_of_distance(a: &[f32], b: &[f32]) -> f32 {
+    let (a_lanes, a_rest) = a.as_chunks::<16>();
+    let (b_lanes, b_rest) = b.as_chunks::<16>();
+    let mut sums = [0.0_f32; 16];
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..16 {
+            let difference = a[lane] - b[lane];
+            sums[lane] += difference * difference;
+        }
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b)).sum::<f32>()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -21,10 +35,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fast_sum_is_the_plain_one(pairs in prop::collection::vec((-1.0f32..1.0, -1.0f32..1.0), 0..100)) {
+        fn the_fast_sums_are_the_plain_ones(pairs in prop::collection::vec((-1.0f32..1.0, -1.0f32..1.0), 0..100)) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let plain: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             prop_assert!((f64::from(dot(&a, &b)) - plain).abs() < 1e-4);
+            let square: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+            prop_assert!((f64::from(square_of_distance(&a, &b)) - square).abs() < 1e-4);
         }
     }
 }

@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::nearest::{Coded, Part, Rows, nearest};
-use super::similarity::dot;
+use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
 use crate::numbers::NumberSet;
 use crate::parallel;
 use crate::schema::Metric;
-use crate::store::{CodedPart, PassagePart, Span, half_square, normalize};
+use crate::store::{CodedPart, PassagePart, Span, normalize};
 
 /// How far above what its code says a similarity is looked for, in standard deviations: of a hundred nearest, one in some thousands is
 /// missed (`fossick bench --search`).
@@ -106,18 +106,18 @@ impl OrderedPart {
         rows
     }
 
-    /// The inner product, less half of the passage's square where distances count: ordered as the metric orders.
+    /// By the metric, in its units.
     fn similarity(&self, row: usize, query: &Direction, metric: Metric) -> f32 {
-        match &self.part {
-            PassagePart::Coded(part) => {
-                let (vector, inverse) = part.file.vector(row);
-                dot(vector, &query.0) * inverse - half_square(vector, metric)
-            }
+        let (vector, inverse) = match &self.part {
+            PassagePart::Coded(part) => part.file.vector(row),
             PassagePart::Read(part) => {
                 let dimension = query.0.len();
-                let vector = part.vectors.get(row * dimension..(row + 1) * dimension);
-                vector.map_or(f32::MIN, |vector| dot(vector, &query.0) - half_square(vector, metric))
+                (part.vectors.get(row * dimension..(row + 1) * dimension).unwrap_or_default(), 1.0)
             }
+        };
+        match metric {
+            Metric::Cosine | Metric::Dot => dot(vector, &query.0) * inverse,
+            Metric::Euclidean => -square_of_distance(vector, &query.0),
         }
     }
 }
@@ -165,7 +165,7 @@ impl PassageTable {
         self.parts.iter().flat_map(move |part| part.rows_of(document).map(|row| part.base + row))
     }
 
-    /// How near a passage is, in the order of the metric and not in its units.
+    /// How near a passage is by the metric.
     pub(crate) fn similarity(&self, position: usize, query: &Direction) -> f32 {
         let part = self.part(position);
         part.similarity(position - part.base, query, self.metric)
@@ -188,6 +188,8 @@ impl PassageTable {
         among: Option<&NumberSet>,
         rank_of_equals: impl Fn(u64) -> K,
     ) -> Vec<(u64, f32)> {
+        // Asked for more than there are, nothing may be reserved for them.
+        let limit = limit.min(self.rows);
         let found = match among {
             _ if limit == 0 => HashMap::new(),
             Some(among) if self.are_few(among) => {
@@ -206,11 +208,6 @@ impl PassageTable {
             documents.truncate(limit);
         }
         documents.sort_by(better);
-        if self.metric == Metric::Euclidean {
-            // -|x - q|², which is never above 0 but for rounding.
-            let square = dot(&query.0, &query.0);
-            documents.iter_mut().for_each(|(_, near)| *near = (2.0 * *near - square).min(0.0));
-        }
         documents
     }
 
@@ -313,12 +310,13 @@ impl PassageTable {
     fn by_codes(&self, query: &Direction, limit: usize, among: Option<&NumberSet>) -> HashMap<u64, f32> {
         let Some(rotation) = &self.rotation else { return HashMap::new() };
         let deviations = f32::from_bits(self.deviations.load(AtomicOrdering::Relaxed));
+        let by_distance = self.metric == Metric::Euclidean;
         let mut parts = Vec::with_capacity(self.parts.len());
         for OrderedPart { part, base, .. } in &self.parts {
             let (rows, base) = (part.rows(), *base);
             parts.push(match part {
                 PassagePart::Coded(CodedPart { file, .. }) => {
-                    let query = CodedQuery::new(rotation, file.center(), &query.0, deviations);
+                    let query = CodedQuery::new(rotation, file.center(), &query.0, deviations, by_distance);
                     Part::Coded(Coded { query, blocks: file.blocks(), rows, padded: file.padded(), base })
                 }
                 PassagePart::Read(_) => Part::Plain { rows, base },

@@ -24,12 +24,14 @@ const MAGIC: [u8; 16] = *b"fossick codes 1\n";
 const HEADER: usize = 16 + 8 + 6 * 8;
 /// Where parts of the file begin; a processor reads lines of this size.
 const ALIGNMENT: usize = 64;
+/// In place of the document of a row that was deleted before the file was written.
+pub(super) const DEAD: u64 = u64::MAX;
 /// Vectors whose length differs by no more from 1 are taken as they are.
 const UNIT: f32 = 1e-5;
 
 /// The rows of a data file, as they were when it was written.
 pub(super) struct Rows<'a> {
-    /// The document of each row; of one that was deleted since, whatever is there.
+    /// The document of each row, or [`DEAD`].
     pub(super) documents: Vec<u64>,
     /// Where the text of each row is from.
     pub(super) spans: Vec<Span>,
@@ -211,7 +213,9 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
     // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
     let by_angle = rows.metric == Metric::Cosine;
-    let extreme = by_angle && lengths.iter().any(|length| *length != 0.0 && !(1e-15..1e15).contains(length));
+    let is_extreme =
+        |(row, length): (usize, &f32)| !(1e-15..1e15).contains(length) && rows.vector(row).iter().any(|value| *value != 0.0);
+    let extreme = by_angle && lengths.iter().enumerate().any(is_extreme);
     let scaled = |row: usize| -> Vec<f32> {
         let mut vector = rows.vector(row).to_vec();
         if by_angle {
@@ -245,12 +249,11 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let block = block_bytes(rotation.padded());
     parallel::run(|| {
         bytes[parts.blocks.clone()].par_chunks_mut(64 * block).enumerate().for_each(|(chunk, blocks)| {
-            let mut coder = Coder::new(&rotation, &center);
+            let mut coder = Coder::new(&rotation, &center, rows.metric == Metric::Euclidean);
             for (at, block) in blocks.chunks_mut(block).enumerate() {
                 let first = (64 * chunk + at) * BLOCK;
                 (first..count.min(first + BLOCK)).for_each(|row| {
-                    let vector = scaled(row);
-                    coder.write(&vector, half_square(&vector, rows.metric), block, row - first);
+                    coder.write(&scaled(row), block, row - first);
                 });
             }
         });
@@ -272,14 +275,6 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let temporary = path.with_extension("tmp");
     let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
     written.and_then(|()| fs::rename(&temporary, path)).map_err(StorageError::io(path, "writing codes"))
-}
-
-/// What a similarity by that metric has less than the inner product.
-pub(crate) fn half_square(vector: &[f32], metric: Metric) -> f32 {
-    match metric {
-        Metric::Euclidean => vector.iter().map(|value| value * value).sum::<f32>() / 2.0,
-        Metric::Cosine | Metric::Dot => 0.0,
-    }
 }
 
 fn kind(metric: Metric) -> u64 {

@@ -22,7 +22,8 @@ pub(super) fn last_column(file: &[u8], bytes: usize) -> Option<Vec<Page>> {
         return None;
     }
     let table = number(footer.get(8..16)?)?.checked_add(16 * (columns as usize - 1))?;
-    let (start, length) = (number(file.get(table..table + 8)?)?, number(file.get(table + 8..table + 16)?)?);
+    let entry = file.get(table..table.checked_add(16)?)?;
+    let (start, length) = (number(entry.get(..8)?)?, number(entry.get(8..)?)?);
     let column = file.get(start..start.checked_add(length)?)?;
     let mut pages = Vec::new();
     let mut first = 0;

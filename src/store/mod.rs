@@ -25,7 +25,7 @@ mod thread;
 mod writer;
 
 pub(crate) use backup::copy_generation;
-pub(crate) use codes::{Span, half_square, normalize};
+pub(crate) use codes::{Span, normalize};
 pub(crate) use columns::{DocumentRow, PassageRow};
 pub(crate) use files::{FileList, SoundFiles, damaged, faults};
 pub(crate) use header::{Header, Tag, VectorSource, WordsState};

@@ -3,7 +3,7 @@
 use arrow::datatypes::UInt64Type;
 
 use super::Generation;
-use super::codes::{self, CodeFile, Span, normalize};
+use super::codes::{self, CodeFile, DEAD, Span, normalize};
 use super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::table::FragmentFile;
@@ -101,9 +101,16 @@ impl Generation {
         for fragment in self.passages.fragments() {
             match dimension.and_then(|dimension| self.code_file(&fragment, dimension)) {
                 Some(file) => {
-                    self.read_small(&mut small, dimension, &mut parts)?;
                     let live = if fragment.has_dead { Some(self.live_rows(&fragment)?) } else { None };
-                    parts.push(PassagePart::Coded(CodedPart { file, live, first_address: fragment.first_address() }));
+                    let part = PassagePart::Coded(CodedPart { file, live, first_address: fragment.first_address() });
+                    // Made for a later generation, in which these rows were deleted.
+                    let lacks = |(row, document): (usize, &u64)| *document == DEAD && part.is_live(row);
+                    if part.documents().iter().enumerate().any(lacks) {
+                        small.push(fragment.id);
+                        continue;
+                    }
+                    self.read_small(&mut small, dimension, &mut parts)?;
+                    parts.push(part);
                 }
                 None => small.push(fragment.id),
             }

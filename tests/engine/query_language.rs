@@ -166,3 +166,51 @@ fn each_field_has_its_language_and_text_without_spaces_is_found() {
     let refused = Index::open(directory.path().join("i"), Options::new().schema(other)).err().unwrap();
     assert!(refused.to_string().contains("German"), "{refused}");
 }
+
+#[test]
+fn what_is_required_of_stop_words_is_passed_over_and_beginnings_find_what_begins_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().text("body").text_in("name", Language::Neutral).build().unwrap();
+    let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(schema)).unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.add(Document::new("a").set("body", "Computing studies of in-house patents.")).unwrap();
+    writer.add(Document::new("b").set("body", "全文検索エンジンを作る")).unwrap();
+    writer.add(Document::new("c").set("body", "nothing of that")).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    for (query, expected) in [
+        ("+the +patent", "a"),
+        ("IT AND patent", "a"),
+        ("patent AND of", "a"),
+        ("computing*", "a"),
+        ("studies*", "a"),
+        ("comp*", "a"),
+        ("in-hous*", "a"),
+        ("検索エ*", "b"),
+    ] {
+        assert_eq!(keys(&snapshot.search(query).run().unwrap()), [expected], "{query}");
+    }
+    let refused = snapshot.search("  patent (").strict().run().map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("byte 9"), "places are those of what was typed: {refused}");
+}
+
+#[test]
+fn everything_is_listed_quickly_and_conditions_alone_leave_the_order_to_the_vector() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().text("body").keyword("kind").build().unwrap();
+    let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(schema).own_vectors(2)).unwrap();
+    let mut writer = index.writer().unwrap();
+    for number in 0..9_000_u32 {
+        let angle = number as f32 / 9_000.0;
+        let document = Document::new(format!("{number:05}")).set("body", "walnut").set("kind", "tree");
+        writer.add(document.vector([angle.cos(), angle.sin()])).unwrap();
+    }
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let begun = std::time::Instant::now();
+    let all = snapshot.search("*").mode(Mode::Lexical).run().unwrap();
+    assert_eq!(keys(&all)[..2], ["00000", "00001"]);
+    assert!(begun.elapsed().as_secs() < 5, "ties must not cost more than they are");
+    let near = snapshot.search("kind:tree").vector([1.0_f32.cos(), 1.0_f32.sin()]).candidates(usize::MAX).limit(2).run().unwrap();
+    assert_eq!(keys(&near), ["08999", "08998"]);
+}

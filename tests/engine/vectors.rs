@@ -140,6 +140,26 @@ fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
 }
 
 #[test]
+fn a_kept_generation_has_its_rows_though_codes_were_written_after_they_were_deleted() {
+    let (_directory, index) = built(96);
+    let tagged = {
+        let mut writer = index.writer().unwrap();
+        let tagged = writer.tag("before").unwrap();
+        (0..ROWS).step_by(3).for_each(|number| assert!(writer.delete(&number.to_string()).unwrap()));
+        fs::remove_dir_all(index.path().join("codes")).unwrap();
+        writer.commit().unwrap();
+        tagged
+    };
+    assert!(!code_files(&index).is_empty());
+    let seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
+    let (found, of) = found_of(&index.snapshot_at(tagged).unwrap(), &seeds, None, 20);
+    assert!(found as f64 >= 0.99 * of as f64, "{found} of {of}");
+    let rest: Vec<(u64, u64)> = seeds.into_iter().filter(|(number, _)| number % 3 != 0).collect();
+    let (found, of) = found_of(&index.snapshot().unwrap(), &rest, None, 20);
+    assert!(found as f64 >= 0.99 * of as f64, "{found} of {of}");
+}
+
+#[test]
 fn lengths_count_where_the_metric_says_so() {
     let schema = || Schema::builder().text("body").build().unwrap();
     for (metric, rows, dimension) in
@@ -185,6 +205,8 @@ fn lengths_count_where_the_metric_says_so() {
             of += 50;
         }
         assert!(f64::from(found as u32) >= 0.99 * f64::from(of), "{metric}, {rows}: {found} of {of}");
+        let report = snapshot.recall_check(20, 10).unwrap();
+        assert!(report.recall >= RecallReport::TARGET && !report.widened, "{metric}: {report:?}");
         assert!(Index::open(&path, Options::new().own_vectors(dimension)).is_err(), "another metric is refused");
     }
 }

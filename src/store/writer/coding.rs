@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::super::codes::{self, CodeFile, Rows, Span, Vectors};
+use super::super::codes::{self, CodeFile, DEAD, Rows, Span, Vectors};
 use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::super::lance_file::{Page, last_column};
 use super::super::reader::{ADDRESS, float_lists, primitive, spans_of};
@@ -39,7 +39,7 @@ impl StoreWriter {
     }
 
     fn code_fragment(&self, fragment: &FragmentFile, data: &str, dimension: usize) -> Result<(), StorageError> {
-        let mut documents = vec![u64::MAX; fragment.rows];
+        let mut documents = vec![DEAD; fragment.rows];
         let mut spans = vec![Span::default(); fragment.rows];
         for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER, FIELD, START, END])? {
             let found = spans_of(&self.passages, &self.header.schema, &batch)?;
@@ -87,7 +87,7 @@ impl StoreWriter {
             }
         }
         // Lance does not give rows that were deleted.
-        probes.retain(|(row, _)| documents.get(*row as usize).is_some_and(|document| *document != u64::MAX));
+        probes.retain(|(row, _)| documents.get(*row as usize).is_some_and(|document| *document != DEAD));
         probes.dedup();
         if probes.is_empty() {
             return Ok(false);
