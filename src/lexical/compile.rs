@@ -196,11 +196,18 @@ impl Compiler<'_> {
         }
     }
 
-    /// Whether a query has no word to look for, and no condition.
+    /// Whether a query has no word to look for, and no condition. A stop word of one of the languages is none: texts in that language do not
+    /// have it in the index.
     fn says_nothing(&self, query: &Query) -> bool {
         match query {
             Query::Words { field, text } | Query::Phrase { field, text, .. } | Query::Fuzzy { field, text, .. } => {
-                self.counted_words(field.as_deref(), text).is_empty()
+                let Some(target) = self.target(field.as_deref()) else { return true };
+                let is_without_words = |language: &Language| {
+                    let mut words = 0;
+                    self.analyzers.of(*language).words(text, |_| words += 1);
+                    words == 0
+                };
+                target.languages.iter().any(is_without_words)
             }
             Query::Prefix { text, .. } => !text.chars().any(char::is_alphanumeric),
             Query::Boost { query, .. } => self.says_nothing(query),

@@ -211,6 +211,6 @@ fn everything_is_listed_quickly_and_conditions_alone_leave_the_order_to_the_vect
     let all = snapshot.search("*").mode(Mode::Lexical).run().unwrap();
     assert_eq!(keys(&all)[..2], ["00000", "00001"]);
     assert!(begun.elapsed().as_secs() < 5, "ties must not cost more than they are");
-    let near = snapshot.search("kind:tree").vector([1.0_f32.cos(), 1.0_f32.sin()]).candidates(usize::MAX).limit(2).run().unwrap();
+    let near = snapshot.search("kind:tree").vector([2.0_f32.cos(), 2.0_f32.sin()]).candidates(usize::MAX).limit(2).run().unwrap();
     assert_eq!(keys(&near), ["08999", "08998"]);
 }
