@@ -158,7 +158,7 @@ impl Compiler<'_> {
         };
         let beginning = any(vec![beginning, whole]);
         let before = text.get(..before).unwrap_or_default();
-        if self.counted_words(field, before).is_empty() {
+        if self.says_nothing(&Query::Words { field: field.map(str::to_owned), text: before.to_owned() }) {
             return beginning;
         }
         Box::new(BooleanQuery::new(vec![(Occur::Must, self.phrase(field, before, 0)), (Occur::Must, beginning)]))
