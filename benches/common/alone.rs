@@ -8,6 +8,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use fossick::{Document, Value};
 use lance::dataset::{Dataset, WriteMode, WriteParams};
 use tantivy::doc;
+use tantivy::schema::{IndexRecordOption, TextFieldIndexing, TextOptions};
+use tantivy::tokenizer::{Language, LowerCaser, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer};
 
 fn text_of(document: &Document) -> &str {
     document.get("text").and_then(Value::as_text).unwrap_or_default()
@@ -70,8 +72,14 @@ impl Tantivy {
     pub fn new(path: &Path, documents: &[Document]) -> Self {
         std::fs::create_dir_all(path).expect("a directory");
         let mut schema = tantivy::schema::Schema::builder();
-        let text = schema.add_text_field("text", tantivy::schema::TEXT);
+        // Words as fossick has them: without stop words, stemmed, with their positions.
+        let indexing = TextFieldIndexing::default().set_tokenizer("english");
+        let indexing = indexing.set_index_option(IndexRecordOption::WithFreqsAndPositions);
+        let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(indexing));
         let index = tantivy::Index::create_in_dir(path, schema.build()).expect("an index");
+        let words = TextAnalyzer::builder(SimpleTokenizer::default()).filter(LowerCaser);
+        let words = words.filter(StopWordFilter::new(Language::English).expect("English"));
+        index.tokenizers().register("english", words.filter(Stemmer::new(Language::English)).build());
         let writer = index.writer_with_num_threads(1, 48 << 20).expect("a writer");
         let mut tantivy = Self { writer, text };
         tantivy.commit(documents);

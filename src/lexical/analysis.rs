@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
-use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, Stemmer, StopWordFilter, TextAnalyzer, Token};
+use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, StopWordFilter, TextAnalyzer, Token};
 
+use super::stems::Stems;
 use super::tokenizer::WordsAndPairs;
 use crate::schema::{FieldType, Language, Schema};
 
@@ -21,8 +22,8 @@ pub(super) fn analyzer(language: Language) -> TextAnalyzer {
     let words = TextAnalyzer::builder(WordsAndPairs).filter(RemoveLongFilter::limit(LONGEST_WORD)).filter(LowerCaser);
     let Some(language) = of_tantivy(language) else { return words.build() };
     match StopWordFilter::new(language) {
-        Some(stop) => words.filter(stop).filter(Stemmer::new(language)).build(),
-        None => words.filter(Stemmer::new(language)).build(),
+        Some(stop) => words.filter(stop).filter(Stems::new(language)).build(),
+        None => words.filter(Stems::new(language)).build(),
     }
 }
 

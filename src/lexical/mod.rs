@@ -12,6 +12,7 @@ mod compile;
 mod directory;
 mod explain;
 mod reader;
+mod stems;
 mod tokenizer;
 mod writer;
 
