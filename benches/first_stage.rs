@@ -1,7 +1,7 @@
 //! How long does a search without the judge take, and how does it grow?
 //!
-//! A good answer: a few milliseconds at 10,000 documents in every mode; the words' leg grows slowly, the vectors' leg, which
-//! looks at all of them, in proportion.
+//! A good answer: a few milliseconds at 10,000 documents in every mode; the words' leg grows slowly, and so
+//! does the vectors' leg, which compares all of 8,192 passages and scans codes beyond.
 //!
 //! `cargo bench --profile dev --bench first_stage`
 #![allow(missing_docs, clippy::expect_used)]

@@ -231,7 +231,7 @@ fn unusable_vectors(passages: &PassageIndex, dimension: Option<usize>) -> Vec<St
 /// What is wrong with the place of a passage.
 fn misplaced(document: &Stated, values: &[(String, Value)], passage: &StoredPassage, generation: &Generation) -> Option<String> {
     let kind = generation.header.schema.field(&passage.field).map(|field| field.kind());
-    let searched = matches!(kind, Some(FieldType::Heading | FieldType::Text));
+    let searched = kind.is_some_and(FieldType::is_searched);
     let text = values.iter().find(|(name, _)| *name == passage.field).and_then(|(_, value)| value.as_text());
     let there = text.and_then(|text| text.get(usize::try_from(passage.start).ok()?..usize::try_from(passage.end).ok()?));
     if searched && there == Some(passage.text.as_str()) {

@@ -7,7 +7,7 @@ use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, StopWordFilter, TextAnaly
 
 use super::stems::Stems;
 use super::tokenizer::WordsAndPairs;
-use crate::schema::{FieldType, Language, Schema};
+use crate::schema::{Language, Schema};
 
 /// Longer ones are no words, and tantivy stores none longer than 64 KiB.
 const LONGEST_WORD: usize = 255;
@@ -54,8 +54,7 @@ fn of_tantivy(language: Language) -> Option<tantivy::tokenizer::Language> {
 
 /// The languages of the fields that are searched by words.
 pub(super) fn languages(schema: &Schema) -> BTreeSet<Language> {
-    let searched = |kind| matches!(kind, FieldType::Heading | FieldType::Text);
-    schema.fields().iter().filter(|field| searched(field.kind())).map(|field| field.language()).collect()
+    schema.fields().iter().filter(|field| field.kind().is_searched()).map(|field| field.language()).collect()
 }
 
 /// The analyses of some languages, made once: their lists of stop words take longer than a query.
@@ -71,6 +70,15 @@ impl Analyzers {
     /// In all of them.
     pub(super) fn all(&self) -> Analyzer {
         Analyzer { inner: self.made.iter().map(|(_, analyzer)| analyzer.clone()).collect() }
+    }
+
+    /// The words of a text in one of them.
+    pub(super) fn tokens(&mut self, language: Language, text: &str) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        if let Some((_, analyzer)) = self.made.iter_mut().find(|(known, _)| *known == language) {
+            analyzer.token_stream(text).process(&mut |token| tokens.push(token.clone()));
+        }
+        tokens
     }
 
     pub(super) fn of(&self, language: Language) -> Analyzer {

@@ -7,7 +7,6 @@ use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::{EnableScoring, Query};
 use tantivy::{DocId, Searcher, SegmentReader};
 
-use super::NUMBER;
 use crate::numbers::NumberSet;
 use crate::schema::{Date, FieldType, Value};
 
@@ -79,41 +78,48 @@ impl Values {
     }
 }
 
-/// Calls `each` with the documents that match, of `among` where that is given, segment by segment.
-fn matches(
-    searcher: &Searcher,
-    query: &dyn Query,
-    among: Option<&NumberSet>,
-    mut each: impl FnMut(&SegmentReader, &[(DocId, u64)]) -> tantivy::Result<()>,
-) -> tantivy::Result<()> {
-    let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
-    for segment in searcher.segment_readers() {
-        let numbers = segment.fast_fields().u64(NUMBER)?;
-        let alive = segment.alive_bitset();
-        let mut found: Vec<(DocId, u64)> = Vec::new();
-        weight.for_each_no_score(segment, &mut |documents| {
-            let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
-            let numbered = alive.filter_map(|&document| Some((document, numbers.first(document)?)));
-            found.extend(numbered.filter(|(_, number)| among.is_none_or(|among| among.contains(*number))));
-        })?;
-        each(segment, &found)?;
+/// The documents that match a query.
+pub(super) struct Matches<'a> {
+    pub(super) searcher: &'a Searcher,
+    pub(super) query: &'a dyn Query,
+    /// The number of each document, by segment.
+    pub(super) numbers: &'a [Box<[u64]>],
+    /// Those that count; all where it is not given.
+    pub(super) among: Option<&'a NumberSet>,
+}
+
+impl Matches<'_> {
+    /// Calls `each` with every one: its segment's place, its place there, and its number.
+    pub(super) fn each(&self, mut each: impl FnMut(usize, DocId, u64)) -> tantivy::Result<()> {
+        let weight = self.query.weight(EnableScoring::disabled_from_searcher(self.searcher))?;
+        for (place, (segment, numbers)) in self.searcher.segment_readers().iter().zip(self.numbers).enumerate() {
+            let alive = segment.alive_bitset();
+            weight.for_each_no_score(segment, &mut |documents| {
+                let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
+                let numbered = alive.filter_map(|&document| Some((document, *numbers.get(document as usize)?)));
+                let counted = numbered.filter(|(_, number)| self.among.is_none_or(|among| among.contains(*number)));
+                counted.for_each(|(document, number)| each(place, document, number));
+            })?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Calls `each` with those of every segment.
+    fn by_segment(&self, mut each: impl FnMut(&SegmentReader, &[(DocId, u64)]) -> tantivy::Result<()>) -> tantivy::Result<()> {
+        let mut found: Vec<Vec<(DocId, u64)>> = vec![Vec::new(); self.numbers.len()];
+        self.each(|segment, document, number| found[segment].push((document, number)))?;
+        self.searcher.segment_readers().iter().zip(found).try_for_each(|(segment, found)| each(segment, &found))
+    }
 }
 
 /// Values with their numbers, and documents without one.
 type Counting = (HashMap<Key, (Value, u64)>, u64);
 
 /// How many documents match, and for each column the `most` most frequent values; equally frequent ones ascending.
-pub(super) fn count(
-    searcher: &Searcher,
-    query: &dyn Query,
-    among: Option<&NumberSet>,
-    columns: &[(ValueColumn<'_>, usize)],
-) -> tantivy::Result<(u64, Vec<Counts>)> {
+pub(super) fn count(matches: &Matches<'_>, columns: &[(ValueColumn<'_>, usize)]) -> tantivy::Result<(u64, Vec<Counts>)> {
     let mut total = 0;
     let mut counted: Vec<Counting> = columns.iter().map(|_| (HashMap::new(), 0)).collect();
-    matches(searcher, query, among, |segment, documents| {
+    matches.by_segment(|segment, documents| {
         total += documents.len() as u64;
         for ((column, _), (counts, without)) in columns.iter().zip(&mut counted) {
             let values = Values::open(segment, column)?;
@@ -143,9 +149,7 @@ pub(super) fn count(
 /// The first `limit` documents that match, by the values of a column; those without a value last, and equal ones in the order of
 /// `rank_of_equals`.
 pub(super) fn sorted<K: Ord>(
-    searcher: &Searcher,
-    query: &dyn Query,
-    among: Option<&NumberSet>,
+    matches: &Matches<'_>,
     column: &ValueColumn<'_>,
     descending: bool,
     limit: usize,
@@ -153,7 +157,7 @@ pub(super) fn sorted<K: Ord>(
 ) -> tantivy::Result<Vec<u64>> {
     let mut all: Vec<(Option<Value>, u64)> = Vec::new();
     let turned = |order: Ordering| if descending { order.reverse() } else { order };
-    matches(searcher, query, among, |segment, documents| {
+    matches.by_segment(|segment, documents| {
         let values = Values::open(segment, column)?;
         let mut ranked: Vec<(Option<u64>, u64)> =
             documents.iter().map(|(document, number)| (values.rank(*document), *number)).collect();

@@ -59,8 +59,7 @@ fn layout(schema: &Schema) -> (Tantivy, Fields) {
     // Several languages come in analysed already.
     let language = languages.first().copied().unwrap_or_default();
     let words = add_words(&mut builder, "words", language);
-    let searched = |kind| matches!(kind, FieldType::Heading | FieldType::Text);
-    let alone = schema.fields().iter().filter(|field| searched(field.kind())).count() == 1;
+    let alone = schema.fields().iter().filter(|field| field.kind().is_searched()).count() == 1;
     let value = || NumericOptions::default().set_indexed().set_fast();
     let own = schema.fields().iter().enumerate().map(|(place, field)| {
         let name = column(place);

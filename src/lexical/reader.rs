@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 
 use tantivy::collector::DocSetCollector;
 use tantivy::directory::MmapDirectory;
-use tantivy::query::{EnableScoring, TermQuery};
+use tantivy::query::TermQuery;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
 use super::analysis::Analyzers;
 use super::best::best;
-use super::columns::{Counts, ValueColumn, count, sorted};
+use super::columns::{Counts, Matches, ValueColumn, count, sorted};
 use super::compile::Compiler;
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
@@ -113,19 +113,11 @@ impl WordsReader {
 
     /// The documents that meet a filter.
     pub(crate) fn filtered(&self, filter: &Filter, number_of: &dyn Fn(&str) -> Option<u64>) -> Result<NumberSet, StorageError> {
-        let failed = failed(&self.path, "filtering");
         let query = self.compiler(number_of).filter(filter);
         let searcher = self.reader.searcher();
-        let weight = query.weight(EnableScoring::disabled_from_searcher(&searcher)).map_err(&failed)?;
+        let matches = Matches { searcher: &searcher, query: &*query, numbers: self.numbers_by_segment()?, among: None };
         let mut found = NumberSet::default();
-        for (segment, numbers) in searcher.segment_readers().iter().zip(self.numbers_by_segment()?) {
-            let alive = segment.alive_bitset();
-            let mut collect = |documents: &[u32]| {
-                let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
-                alive.filter_map(|&document| numbers.get(document as usize)).for_each(|&number| found.insert(number));
-            };
-            weight.for_each_no_score(segment, &mut collect).map_err(&failed)?;
-        }
+        matches.each(|_, _, number| found.insert(number)).map_err(failed(&self.path, "filtering"))?;
         Ok(found)
     }
 
@@ -155,7 +147,9 @@ impl WordsReader {
             fields.iter().filter_map(|(field, most)| self.column(field).map(|(name, kind)| (name, kind, *most))).collect();
         let columns: Vec<_> = names.iter().map(|(name, kind, most)| (ValueColumn { name, kind: *kind }, *most)).collect();
         let query = self.compiler(number_of).query(query);
-        count(&self.reader.searcher(), &*query, among, &columns).map_err(failed(&self.path, "counting values"))
+        let (searcher, numbers) = (self.reader.searcher(), self.numbers_by_segment()?);
+        let matches = Matches { searcher: &searcher, query: &*query, numbers, among };
+        count(&matches, &columns).map_err(failed(&self.path, "counting values"))
     }
 
     /// The first `limit` documents that match a query, by the values of a field; those without one last, equal ones in the order of
@@ -172,8 +166,9 @@ impl WordsReader {
         let Some((name, kind)) = self.column(field) else { return Ok(Vec::new()) };
         let column = ValueColumn { name: &name, kind };
         let query = self.compiler(number_of).query(query);
-        sorted(&self.reader.searcher(), &*query, among, &column, descending, limit, rank_of_equals)
-            .map_err(failed(&self.path, "sorting"))
+        let (searcher, numbers) = (self.reader.searcher(), self.numbers_by_segment()?);
+        let matches = Matches { searcher: &searcher, query: &*query, numbers, among };
+        sorted(&matches, &column, descending, limit, rank_of_equals).map_err(failed(&self.path, "sorting"))
     }
 
     /// The `most` words of a text that tell most of it: frequent in it, and in few documents; each as the text first has it.
@@ -214,8 +209,7 @@ impl WordsReader {
     /// The column of a field that has values.
     fn column(&self, field: &str) -> Option<(String, FieldType)> {
         let (place, field) = self.schema.fields().iter().enumerate().find(|(_, known)| known.name() == field)?;
-        let has_values = !matches!(field.kind(), FieldType::Heading | FieldType::Text | FieldType::Stored);
-        has_values.then(|| (column(place), field.kind()))
+        field.kind().has_values().then(|| (column(place), field.kind()))
     }
 
     fn compiler<'a>(&'a self, number_of: &'a dyn Fn(&str) -> Option<u64>) -> Compiler<'a> {

@@ -1,7 +1,7 @@
 //! Stems that are remembered.
 //!
-//! Stemming takes half of the time of writing words, and texts repeat theirs: looking a word up takes a tenth of working its stem out
-//! (`cargo bench --profile dev --bench ingest`). The stems are tantivy's own.
+//! Working stems out takes most of the time of writing words, and texts repeat theirs (`cargo bench --profile dev --bench ingest` has the
+//! rate). The stems are tantivy's own.
 
 use std::collections::HashMap;
 

@@ -14,11 +14,12 @@ use tantivy::merge_policy::{LogMergePolicy, MergePolicy};
 use tantivy::tokenizer::PreTokenizedString;
 use tantivy::{Index, IndexSettings, IndexWriter, TantivyDocument, Term};
 
+use super::analysis::Analyzers;
 use super::directory::{CommittedDirectory, MANAGED, META};
-use super::{Analyzer, Fields, failed, layout, register_analyses};
+use super::{Fields, failed, layout, register_analyses};
 use crate::crash;
 use crate::error::StorageError;
-use crate::schema::{FieldType, Language, Schema, Value};
+use crate::schema::{FieldType, Schema, Value};
 use crate::store::WordsState;
 
 /// Memory for words that are not written yet; one thread, so that a commit makes one segment.
@@ -35,6 +36,8 @@ pub(crate) struct WordsWriter {
     directory: CommittedDirectory,
     writer: IndexWriter,
     schema: Schema,
+    /// Of the languages of `fields`.
+    analyzers: Analyzers,
     fields: Fields,
 }
 
@@ -103,11 +106,18 @@ impl WordsWriter {
         register_analyses(&index, &fields.languages);
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
         writer.set_merge_policy(Box::new(policy()));
-        Ok(Self { path: path.to_path_buf(), directory, writer, schema: schema.clone(), fields })
+        Ok(Self {
+            path: path.to_path_buf(),
+            directory,
+            writer,
+            schema: schema.clone(),
+            analyzers: Analyzers::new(&fields.languages),
+            fields,
+        })
     }
 
     /// Adds a document's words and values.
-    pub(crate) fn add<'a>(&self, number: u64, value_of: impl Fn(&str) -> Option<&'a Value>) -> Result<(), StorageError> {
+    pub(crate) fn add<'a>(&mut self, number: u64, value_of: impl Fn(&str) -> Option<&'a Value>) -> Result<(), StorageError> {
         let mut document = TantivyDocument::default();
         document.add_u64(self.fields.number, number);
         let several = self.fields.languages.len() > 1;
@@ -119,7 +129,10 @@ impl WordsWriter {
                 }
                 Value::Text(text) => {
                     match several {
-                        true => document.add_pre_tokenized_text(self.fields.words, analysed(text, field.language())),
+                        true => {
+                            let tokens = self.analyzers.tokens(field.language(), text);
+                            document.add_pre_tokenized_text(self.fields.words, PreTokenizedString { text: text.clone(), tokens });
+                        }
                         false => document.add_text(self.fields.words, text),
                     }
                     if own != self.fields.words {
@@ -237,13 +250,6 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}{hash}", &text[..text.floor_char_boundary(LONGEST)]))
 }
 
-/// The words of a text, for a field with those of several languages.
-fn analysed(text: &str, language: Language) -> PreTokenizedString {
-    let mut tokens = Vec::new();
-    Analyzer::in_language(language).tokens(text, |token| tokens.push(token.clone()));
-    PreTokenizedString { text: text.to_owned(), tokens }
-}
-
 /// When tantivy merges.
 fn policy() -> LogMergePolicy {
     let mut policy = LogMergePolicy::default();
@@ -333,7 +339,7 @@ mod tests {
         Schema::builder().text("body").build().unwrap()
     }
 
-    fn add(writer: &WordsWriter, number: u64, text: &str) -> Result<(), StorageError> {
+    fn add(writer: &mut WordsWriter, number: u64, text: &str) -> Result<(), StorageError> {
         let value = Value::Text(text.to_owned());
         writer.add(number, |_| Some(&value))
     }
@@ -348,10 +354,10 @@ mod tests {
         let path = directory.path().join("words-0");
         let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
         let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
-        add(&writer, 1, "the quick brown fox").unwrap();
+        add(&mut writer, 1, "the quick brown fox").unwrap();
         let first = writer.prepare(1).unwrap().meta;
         for number in 2..40 {
-            add(&writer, number, "another fox").unwrap();
+            add(&mut writer, number, "another fox").unwrap();
             writer.delete(number - 1);
             writer.prepare(number).unwrap();
         }
@@ -366,14 +372,14 @@ mod tests {
         let path = directory.path().join("words-0");
         let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
         let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
-        add(&writer, 1, "kept").unwrap();
+        add(&mut writer, 1, "kept").unwrap();
         let WordsCommit { opstamp: stamp, meta: kept, files } = writer.prepare(1).unwrap();
-        add(&writer, 2, "lost").unwrap();
+        add(&mut writer, 2, "lost").unwrap();
         writer.prepare(2).unwrap();
         drop(writer);
         let mut writer = WordsWriter::open(&path, &schema(), &kept, stamp).unwrap();
         writer.sweep(&files.into_iter().collect());
-        add(&writer, 3, "new").unwrap();
+        add(&mut writer, 3, "new").unwrap();
         let next = writer.prepare(2).unwrap().meta;
         let reader = WordsReader::open(&path, &schema(), &next).unwrap();
         let found = |word| find(&reader, word, 10, |number| number).into_iter().map(|hit| hit.0).collect::<Vec<_>>();
@@ -386,13 +392,13 @@ mod tests {
         let path = directory.path().join("words-0");
         let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
         let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
-        (1..20).for_each(|number| add(&writer, number, "kept").unwrap());
+        (1..20).for_each(|number| add(&mut writer, number, "kept").unwrap());
         let WordsCommit { opstamp: stamp, meta: kept, .. } = writer.prepare(1).unwrap();
         for _ in 0..3 {
             drop(writer);
             writer = WordsWriter::open(&path, &schema(), &kept, stamp).unwrap();
             writer.delete(1);
-            add(&writer, 20, "again").unwrap();
+            add(&mut writer, 20, "again").unwrap();
             let meta = writer.prepare(2).unwrap().meta;
             assert_eq!(WordsReader::open(&path, &schema(), &meta).unwrap().count(), 19);
         }
@@ -405,7 +411,7 @@ mod tests {
         let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
         let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
         for number in 0..20 {
-            add(&writer, number, "same text").unwrap();
+            add(&mut writer, number, "same text").unwrap();
         }
         let meta = writer.prepare(1).unwrap().meta;
         let reader = WordsReader::open(&path, &schema(), &meta).unwrap();

@@ -120,7 +120,7 @@ impl Check<'_> {
 
     fn searched_by_words(&self, field: &str, clause: &Query) -> Result<(), QueryError> {
         let kind = self.kind(field, clause)?;
-        if matches!(kind, FieldType::Heading | FieldType::Text) {
+        if kind.is_searched() {
             return Ok(());
         }
         let remedy = if kind == FieldType::Stored { "ask another field" } else { "compare its values with a `Filter`" };

@@ -32,6 +32,18 @@ pub enum FieldType {
     Stored,
 }
 
+impl FieldType {
+    /// Whether its text is searched by words.
+    pub(crate) fn is_searched(self) -> bool {
+        matches!(self, Self::Heading | Self::Text)
+    }
+
+    /// Whether it has values that can be compared, counted and sorted by.
+    pub(crate) fn has_values(self) -> bool {
+        !self.is_searched() && self != Self::Stored
+    }
+}
+
 impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -159,8 +171,7 @@ impl SchemaBuilder {
                 return Err(SchemaError::DuplicateField { name: field.name.clone() });
             }
         }
-        let searched = |field: &Field| matches!(field.kind, FieldType::Text | FieldType::Heading);
-        if !self.fields.iter().any(searched) {
+        if !self.fields.iter().any(|field| field.kind.is_searched()) {
             return Err(SchemaError::NoTextField);
         }
         Ok(Schema { fields: self.fields })

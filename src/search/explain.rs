@@ -2,24 +2,23 @@
 
 use super::first_stage::FirstStage;
 use super::judge::{DocumentLogit, Verdict};
+use super::question::Question;
 use super::{Mode, Search};
 use crate::error::Error;
-use crate::rank::{Candidate, Combination, Explanation, Fusion, Tempering, Term};
+use crate::rank::{Combination, Explanation, Fusion, Tempering, Term};
 use crate::schema::Metric;
 
 /// What is the same for all hits of a search.
 pub(super) struct Explainer<'a> {
     search: &'a Search<'a>,
+    question: &'a Question,
     stage: &'a FirstStage,
     tempering: Option<Tempering>,
 }
 
 impl<'a> Explainer<'a> {
-    pub(super) fn new(search: &'a Search<'a>, stage: &'a FirstStage, verdicts: &[Verdict]) -> Self {
-        let logit = |at: usize| verdicts.get(at).and_then(|verdict| verdict.logit);
-        let candidates: Vec<Candidate> =
-            stage.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: logit(at) }).collect();
-        Self { search, stage, tempering: search.order.tempering(&candidates) }
+    pub(super) fn new(search: &'a Search<'a>, question: &'a Question, stage: &'a FirstStage, verdicts: &[Verdict]) -> Self {
+        Self { search, question, stage, tempering: search.order.tempering(&stage.judged(verdicts)) }
     }
 
     /// The tree of the candidate at a position.
@@ -49,7 +48,7 @@ impl<'a> Explainer<'a> {
                 Explanation::of("judged: the logit, tempered by the first stage", Combination::Sum, vec![logit, tempered])
             }
         };
-        Ok(match &self.stage.restriction {
+        Ok(match &self.question.restriction {
             Some(restriction) => Explanation { details: [decided.details, vec![meets(restriction)]].concat(), ..decided },
             None => decided,
         }
@@ -101,7 +100,7 @@ impl<'a> Explainer<'a> {
         }
         let snapshot = self.search.snapshot;
         let documents = snapshot.documents()?;
-        let tree = snapshot.words()?.explain(&self.stage.tree, number, &|key| documents.number(key))?;
+        let tree = snapshot.words()?.explain(&self.question.tree, number, &|key| documents.number(key))?;
         Ok(tree.unwrap_or_else(|| Explanation::given("no word matches", 0.0)).valued(score))
     }
 

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
+use super::judge::Verdict;
 use super::question::Question;
 use super::{Facet, Mode, Note, Response, Search, StageRank};
 use crate::error::Error;
 use crate::lexical::Counts;
 use crate::numbers::NumberSet;
-use crate::query::{Filter, Query};
-use crate::rank::{Fused, fuse};
+use crate::rank::{Candidate, Fused, fuse};
 use crate::semantic::Direction;
 
 /// What the first stage found.
@@ -22,15 +22,19 @@ pub(super) struct FirstStage {
     pub(super) semantic: HashMap<u64, StageRank>,
     /// What each list added to a document's score, where that is to be explained.
     pub(super) fused: HashMap<u64, Fused>,
-    pub(super) tree: Query,
-    pub(super) restriction: Option<Filter>,
-    /// Whether all passages that meet the restriction were compared with the query.
+    /// Whether all passages that meet the question's restriction were compared with the query.
     pub(super) compared_all: bool,
     /// The query's vector, where it is known.
     pub(super) direction: Option<Direction>,
 }
 
 impl FirstStage {
+    /// The candidates in this stage's order, with what the judge has said of them.
+    pub(super) fn judged(&self, verdicts: &[Verdict]) -> Vec<Candidate> {
+        let logit = |at: usize| verdicts.get(at).and_then(|verdict| verdict.logit);
+        self.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: logit(at) }).collect()
+    }
+
     pub(super) fn run(search: &Search<'_>, question: &Question, mode: Mode, response: &mut Response) -> Result<Self, Error> {
         let snapshot = search.snapshot;
         let begun = Instant::now();
@@ -109,17 +113,7 @@ impl FirstStage {
         response.timings.fuse = begun.elapsed();
         response.candidates = order.len();
         let compared_all = mode == Mode::Lexical || snapshot.passages()?.compares_all(among);
-        Ok(Self {
-            mode,
-            order,
-            lexical,
-            semantic,
-            fused,
-            tree: question.tree.clone(),
-            restriction: question.restriction.clone(),
-            compared_all,
-            direction: nearness.map(|(_, direction)| direction),
-        })
+        Ok(Self { mode, order, lexical, semantic, fused, compared_all, direction: nearness.map(|(_, direction)| direction) })
     }
 }
 

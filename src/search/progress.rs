@@ -143,8 +143,7 @@ impl<'a> Running<'a> {
     pub(super) fn response(&self) -> Result<Response, Error> {
         let mut response = self.response.clone();
         if let Some(stage) = &self.stage {
-            response.hits =
-                self.search.hits(&self.question.text, stage, self.verdicts(), &self.shown(), &mut response.timings)?;
+            response.hits = self.search.hits(&self.question, stage, self.verdicts(), &self.shown(), &mut response.timings)?;
         }
         if let (Some(judging), Some(judge)) = (&self.judging, self.search.judge) {
             // A device may have been lost since.

@@ -8,14 +8,14 @@ use super::explain::Explainer;
 use super::first_stage::FirstStage;
 use super::judge::{self, DocumentLogit, Verdict};
 use super::progress::{CancelToken, Progressive, Running};
-use super::question::Reading;
+use super::question::{Question, Reading};
 use super::response::{Hit, Judged, Passage, Response, Timings};
 use super::{Snapshot, StageRank};
 use crate::error::{Error, SearchError};
 use crate::model::CrossEncoder;
 use crate::query::{Filter, Query};
-use crate::rank::{Candidate, FinalOrder, Fusion};
-use crate::schema::{Field, FieldType, check_vector};
+use crate::rank::{FinalOrder, Fusion};
+use crate::schema::check_vector;
 use crate::store::VectorSource;
 
 /// Which legs the first stage has.
@@ -383,8 +383,7 @@ impl<'a> Search<'a> {
         for name in named {
             let field = self.snapshot.schema().field(name);
             let found = field.map_or_else(|| "no field of that name".to_owned(), |field| field.kind().to_string());
-            let has_values = |field: &Field| !matches!(field.kind(), FieldType::Heading | FieldType::Text | FieldType::Stored);
-            if !field.is_some_and(has_values) {
+            if !field.is_some_and(|field| field.kind().has_values()) {
                 return Err(SearchError::Field { field: name.clone(), found });
             }
         }
@@ -426,12 +425,9 @@ impl<'a> Search<'a> {
         Ok(mode)
     }
 
-    /// The first `limit` positions of the final order, with their scores.
+    /// The positions that are shown, in the final order, with their scores.
     pub(super) fn shown(&self, stage: &FirstStage, verdicts: &[Verdict]) -> Vec<(usize, f32)> {
-        let judgement = |position: usize| verdicts.get(position).and_then(|verdict| verdict.logit);
-        let candidates: Vec<Candidate> =
-            stage.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: judgement(at) }).collect();
-        let mut order = self.order.arrange(&candidates);
+        let mut order = self.order.arrange(&stage.judged(verdicts));
         order.drain(..self.offset.min(order.len()));
         order.truncate(self.limit);
         order
@@ -440,7 +436,7 @@ impl<'a> Search<'a> {
     /// What is shown, with everything that is known of it.
     pub(super) fn hits(
         &self,
-        text: &str,
+        question: &Question,
         stage: &FirstStage,
         verdicts: &[Verdict],
         shown: &[(usize, f32)],
@@ -464,7 +460,7 @@ impl<'a> Search<'a> {
         let (fields, winners) = std::thread::scope(|scope| {
             let fields = scope.spawn(|| self.snapshot.store().read_documents(documents, &numbers, &names));
             let winners = match self.with_passages {
-                true => judge::winning_passages(self, text, stage, verdicts, &shown),
+                true => judge::winning_passages(self, &question.text, stage, verdicts, &shown),
                 false => Ok(vec![None; shown.len()]),
             };
             (fields.join().unwrap_or_else(|panic| resume_unwind(panic)), winners)
@@ -474,7 +470,7 @@ impl<'a> Search<'a> {
 
         let explanations = match self.explain {
             true => {
-                let explainer = Explainer::new(self, stage, verdicts);
+                let explainer = Explainer::new(self, question, stage, verdicts);
                 let explain = |(&at, &score)| explainer.explain(at, verdicts.get(at), score).map(Some);
                 shown.iter().zip(&scores).map(explain).collect::<Result<Vec<_>, Error>>()?
             }

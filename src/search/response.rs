@@ -65,7 +65,7 @@ pub struct Timings {
     pub encode: Duration,
     /// BM25.
     pub lexical: Duration,
-    /// The comparison with all vectors.
+    /// The vectors.
     pub semantic: Duration,
     /// Joining the two lists.
     pub fuse: Duration,

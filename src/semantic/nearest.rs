@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::codes::{BLOCK, CodedQuery, block_bytes};
-use crate::parallel;
 
 /// Rows that a thread takes at a time; a multiple of [`BLOCK`].
 const CHUNK: usize = 64 * BLOCK;
@@ -94,25 +93,24 @@ impl Part<'_> {
 
 /// The similarity of the best row of each document that is among the `limit` nearest, and of some more.
 ///
-/// `parts` follow each other from position 0; `bounds` is memory that may be used again.
+/// `parts` follow each other from position 0; `bounds` is memory that may be used again. To be called on the pool, all of it at once: each change of
+/// hands between threads costs as much as thousands of rows.
 pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds: &mut Vec<f32>) -> HashMap<u64, f32> {
     let count = parts.iter().map(Part::rows).sum();
     // All of them are written below.
     bounds.resize(count, 0.0);
     let mut wanted = (FIRST * limit).max(LEAST);
     let best = Best::new(wanted);
-    parallel::run(|| {
-        let mut jobs = Vec::with_capacity(count / CHUNK + parts.len());
-        let mut rest = &mut bounds[..];
-        for (at, part) in parts.iter().enumerate() {
-            let (mine, others) = rest.split_at_mut(part.rows());
-            rest = others;
-            jobs.extend(mine.chunks_mut(CHUNK).enumerate().map(|(chunk, bounds)| (at, chunk * CHUNK, bounds)));
-        }
-        jobs.into_par_iter().for_each(|(at, first, bounds)| {
-            parts[at].bounds(at, first, rows, bounds);
-            best.offer(parts[at].base() + first, bounds);
-        });
+    let mut jobs = Vec::with_capacity(count / CHUNK + parts.len());
+    let mut rest = &mut bounds[..];
+    for (at, part) in parts.iter().enumerate() {
+        let (mine, others) = rest.split_at_mut(part.rows());
+        rest = others;
+        jobs.extend(mine.chunks_mut(CHUNK).enumerate().map(|(chunk, bounds)| (at, chunk * CHUNK, bounds)));
+    }
+    jobs.into_par_iter().for_each(|(at, first, bounds)| {
+        parts[at].bounds(at, first, rows, bounds);
+        best.offer(parts[at].base() + first, bounds);
     });
 
     let mut first = best.take();
@@ -122,9 +120,7 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds:
     while found.len() < limit && done.len() >= wanted {
         wanted *= 4;
         let best = Best::new(wanted);
-        parallel::run(|| {
-            bounds.par_chunks(CHUNK).enumerate().for_each(|(chunk, bounds)| best.offer(chunk * CHUNK, bounds));
-        });
+        bounds.par_chunks(CHUNK).enumerate().for_each(|(chunk, bounds)| best.offer(chunk * CHUNK, bounds));
         let mut more = best.take();
         more.retain(|(_, position)| done.binary_search(position).is_err());
         done.extend(compare(&mut more, rows, &mut found));
@@ -132,20 +128,15 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds:
     }
     let Some(mut least) = last_of(&found, limit) else { return found };
 
-    let mut open: Vec<(f32, u32)> = parallel::run(|| {
-        let within = |(chunk, bounds): (usize, &[f32])| {
-            let base = chunk * CHUNK;
-            let may_be = above(bounds, least);
-            let open = may_be.into_iter().filter(|(at, _)| done.binary_search(&((base + at) as u32)).is_err());
-            open.map(|(at, bound)| (bound, (base + at) as u32)).collect::<Vec<_>>()
-        };
-        bounds.par_chunks(CHUNK).enumerate().flat_map_iter(within).collect()
-    });
-    if open.len() > ROUND {
-        open.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    }
+    let within = |(chunk, bounds): (usize, &[f32])| {
+        let base = chunk * CHUNK;
+        let may_be = above(bounds, least).into_iter().map(|(at, bound)| (bound, (base + at) as u32));
+        may_be.filter(|(_, position)| done.binary_search(position).is_err()).collect::<Vec<_>>()
+    };
+    let mut open: Vec<(f32, u32)> = bounds.par_chunks(CHUNK).enumerate().flat_map_iter(within).collect();
+    open.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     for round in open.chunks_mut(ROUND) {
-        if round.first().is_none_or(|(bound, _)| *bound < least && round.len() == ROUND) {
+        if round.first().is_none_or(|(bound, _)| *bound < least) {
             break;
         }
         compare(round, rows, &mut found);
@@ -172,7 +163,7 @@ fn compare(candidates: &mut [(f32, u32)], rows: &dyn Rows, found: &mut HashMap<u
     candidates.sort_unstable_by_key(|(_, position)| *position);
     let positions: Vec<u32> = candidates.iter().map(|(_, position)| *position).collect();
     let similarity = |&position: &u32| rows.similarity(position as usize);
-    let exact: Vec<f32> = parallel::run(|| positions.par_iter().with_min_len(64).map(similarity).collect());
+    let exact: Vec<f32> = positions.par_iter().with_min_len(64).map(similarity).collect();
     for (&position, similarity) in positions.iter().zip(exact) {
         let best = found.entry(rows.document(position as usize)).or_insert(similarity);
         *best = best.max(similarity);

@@ -108,13 +108,7 @@ impl OrderedPart {
 
     /// By the metric, in its units.
     fn similarity(&self, row: usize, query: &Direction, metric: Metric) -> f32 {
-        let (vector, inverse) = match &self.part {
-            PassagePart::Coded(part) => part.file.vector(row),
-            PassagePart::Read(part) => {
-                let dimension = query.0.len();
-                (part.vectors.get(row * dimension..(row + 1) * dimension).unwrap_or_default(), 1.0)
-            }
-        };
+        let (vector, inverse) = self.part.vector(row);
         match metric {
             Metric::Cosine | Metric::Dot => dot(vector, &query.0) * inverse,
             Metric::Euclidean => -square_of_distance(vector, &query.0),
@@ -196,7 +190,7 @@ impl PassageTable {
                 let rows = |part: &OrderedPart| part.rows_among(among).into_iter().map(|row| part.base + row).collect::<Vec<_>>();
                 self.exact(self.parts.iter().flat_map(rows), query)
             }
-            _ if self.compares_all(among) => self.exact(self.live(among), query),
+            _ if self.rows <= FEW => self.exact(self.live(among), query),
             _ => self.by_codes(query, limit, among),
         };
         let mut documents: Vec<(u64, f32)> = found.into_iter().collect();
@@ -222,20 +216,11 @@ impl PassageTable {
         sum.iter().any(|value| *value != 0.0).then_some(sum)
     }
 
-    /// The vector of a passage, of length 1.
+    /// The vector of a passage, of length 1 where the angle counts.
     fn vector(&self, position: usize) -> Vec<f32> {
         let part = self.part(position);
-        let row = position - part.base;
-        match &part.part {
-            PassagePart::Coded(part) => {
-                let (vector, inverse) = part.file.vector(row);
-                vector.iter().map(|value| value * inverse).collect()
-            }
-            PassagePart::Read(part) => {
-                let dimension = part.vectors.len() / part.documents.len().max(1);
-                part.vectors[row * dimension..(row + 1) * dimension].to_vec()
-            }
-        }
+        let (vector, inverse) = part.part.vector(position - part.base);
+        vector.iter().map(|value| value * inverse).collect()
     }
 
     /// How many of the `limit` documents nearest to each of `sample` passages, taken evenly from all, are found: the share, and of how many
@@ -323,7 +308,6 @@ impl PassageTable {
             });
         }
         let mut bounds = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        // All on the pool, so that threads change hands once.
         let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, among }, limit, &mut bounds));
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bounds);
         found

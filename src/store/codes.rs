@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bytemuck::cast_slice;
 use rayon::prelude::*;
 
+use super::SoundFiles;
 use super::lance_file::Page;
 use crate::codes::{BLOCK, Coder, Rotation, block_bytes};
 use crate::error::StorageError;
@@ -121,19 +122,33 @@ impl Parts {
 }
 
 impl CodeFile {
-    /// Opens the codes of a data file with vectors of `dimension` components; `None` where there are none, or not of this file.
-    pub(super) fn open(path: &Path, data: &Path, dimension: usize, metric: Metric) -> Option<Self> {
+    /// Opens the codes of a data file with vectors of `dimension` components; `None` where there are none, or not of this file. Its checksum
+    /// is looked at unless `sound` has it.
+    pub(super) fn open(path: &Path, data: &Path, dimension: usize, metric: Metric, sound: &SoundFiles) -> Option<Self> {
         let codes = Mapped::open(path).ok()?;
-        let file = Self::parse(codes, Mapped::open(data).ok()?, dimension, metric);
+        let is_sound = |body: &[u8], checksum: u32| {
+            let is_sound = sound.knows(path, checksum) || crc32c::crc32c(body) == checksum;
+            if is_sound {
+                sound.learn(path, checksum);
+            }
+            is_sound
+        };
+        let file = Self::parse(codes, Mapped::open(data).ok()?, dimension, metric, is_sound);
         if file.is_none() {
             tracing::warn!(file = %path.display(), "codes that are damaged or of another file are passed over");
         }
         file
     }
 
-    fn parse(codes: Mapped, data: Mapped, dimension: usize, metric: Metric) -> Option<Self> {
+    fn parse(
+        codes: Mapped,
+        data: Mapped,
+        dimension: usize,
+        metric: Metric,
+        is_sound: impl Fn(&[u8], u32) -> bool,
+    ) -> Option<Self> {
         let (checksum, body) = codes.strip_prefix(&MAGIC)?.split_first_chunk::<8>()?;
-        if u64::from(crc32c::crc32c(body)) != u64::from_le_bytes(*checksum) {
+        if !is_sound(body, u32::try_from(u64::from_le_bytes(*checksum)).ok()?) {
             return None;
         }
         let (numbers, _) = body.as_chunks::<8>();

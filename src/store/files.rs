@@ -149,6 +149,17 @@ impl SoundFiles {
         Ok(())
     }
 
+    /// Whether a file was read whole already and had this checksum.
+    pub(super) fn knows(&self, path: &Path, checksum: u32) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&(path.to_path_buf(), checksum))
+    }
+
+    /// Takes a file for sound that the caller has read.
+    pub(super) fn learn(&self, path: &Path, checksum: u32) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert((path.to_path_buf(), checksum));
+    }
+
     /// Takes files for sound that the caller has read.
     pub(crate) fn note<'a>(&self, root: &Path, files: impl IntoIterator<Item = &'a FileRecord>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,8 +13,8 @@ pub(super) struct Page {
     pub(super) offset: u64,
 }
 
-/// The pages of a file's last column, where each has `bytes` bytes for each row and nothing else.
-pub(super) fn last_column(file: &[u8], bytes: usize) -> Option<Vec<Page>> {
+/// The pages of the last column of a file of so many rows, where each page has `bytes` bytes for each row and nothing else. None is empty.
+pub(super) fn last_column(file: &[u8], rows_of_file: usize, bytes: usize) -> Option<Vec<Page>> {
     const FOOTER: usize = 40;
     let footer = file.get(file.len().checked_sub(FOOTER)?..)?;
     let columns = u32::from_le_bytes(footer.get(28..32)?.try_into().ok()?);
@@ -41,13 +41,13 @@ pub(super) fn last_column(file: &[u8], bytes: usize) -> Option<Vec<Page>> {
         }
         let (&[offset], &[size]) = (&offsets[..], &sizes[..]) else { return None };
         let inside = offset.checked_add(size).is_some_and(|end| end <= file.len() as u64);
-        if rows.checked_mul(bytes as u64)? != size || !inside || offset % 4 != 0 {
+        if rows == 0 || rows.checked_mul(bytes as u64)? != size || !inside || offset % 4 != 0 {
             return None;
         }
         pages.push(Page { first, offset });
         first += rows;
     }
-    Some(pages)
+    (first == rows_of_file as u64).then_some(pages)
 }
 
 fn number(bytes: &[u8]) -> Option<usize> {
@@ -136,7 +136,7 @@ mod tests {
                 let at = file.len() - 4;
                 file[at..].copy_from_slice(b"LANC");
             }
-            if let Some(pages) = last_column(&file, 16) {
+            if let Some(pages) = last_column(&file, 3, 16) {
                 prop_assert!(pages.iter().all(|page| page.offset <= file.len() as u64));
             }
         }

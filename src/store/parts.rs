@@ -30,11 +30,11 @@ pub(crate) struct CodedPart {
 /// Passages in memory.
 pub(crate) struct ReadPart {
     /// The document of each passage.
-    pub(crate) documents: Vec<u64>,
+    documents: Vec<u64>,
     addresses: Vec<u64>,
     spans: Vec<Span>,
     /// The vectors, one after the other, brought to length 1 where the angle counts; empty in an index without vectors.
-    pub(crate) vectors: Vec<f32>,
+    vectors: Vec<f32>,
 }
 
 impl PassagePart {
@@ -83,6 +83,17 @@ impl PassagePart {
         }
     }
 
+    /// The vector of a row, and what brings it to length 1 where the angle counts; empty in an index without vectors.
+    pub(crate) fn vector(&self, row: usize) -> (&[f32], f32) {
+        match self {
+            Self::Coded(part) => part.file.vector(row),
+            Self::Read(part) => {
+                let dimension = part.vectors.len() / part.documents.len().max(1);
+                (&part.vectors[row * dimension..(row + 1) * dimension], 1.0)
+            }
+        }
+    }
+
     fn live_rows(&self) -> usize {
         match self {
             Self::Coded(CodedPart { live: Some(live), .. }) => live.iter().map(|bits| bits.count_ones() as usize).sum(),
@@ -123,7 +134,7 @@ impl Generation {
     fn code_file(&self, fragment: &FragmentFile, dimension: usize) -> Option<CodeFile> {
         let data = fragment.data.as_deref().filter(|_| fragment.rows >= LARGE)?;
         let path = codes::path_of(&self.layout.codes(), data);
-        CodeFile::open(&path, &self.passages.path().join(data), dimension, self.header.vectors.metric())
+        CodeFile::open(&path, &self.passages.path().join(data), dimension, self.header.vectors.metric(), self.sound())
             .filter(|file| file.rows() == fragment.rows)
     }
 

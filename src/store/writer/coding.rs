@@ -6,6 +6,9 @@
 use std::collections::HashSet;
 use std::fs;
 
+use arrow::datatypes::UInt64Type;
+
+use super::super::SoundFiles;
 use super::super::codes::{self, CodeFile, DEAD, Rows, Span, Vectors};
 use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::super::lance_file::{Page, last_column};
@@ -14,7 +17,6 @@ use super::super::table::FragmentFile;
 use super::StoreWriter;
 use crate::error::StorageError;
 use crate::mapped::Mapped;
-use arrow::datatypes::UInt64Type;
 
 /// A fragment with fewer rows is read into memory by those who search it. Compaction joins such fragments before they are many.
 pub(in crate::store) const LARGE: usize = 2048;
@@ -54,7 +56,7 @@ impl StoreWriter {
         }
         let path = self.passages.path().join(data);
         let mapped = Mapped::open(&path).map_err(StorageError::io(&path, "reading the vectors"))?;
-        let pages = last_column(&mapped, 4 * dimension).unwrap_or_default();
+        let pages = last_column(&mapped, fragment.rows, 4 * dimension).unwrap_or_default();
         let vectors = match self.are_vectors(fragment, &documents, &mapped, &pages, dimension)? {
             true => Vectors::InPages(&mapped, pages),
             false => Vectors::Read(self.read_vectors(fragment, dimension)?),
@@ -72,20 +74,13 @@ impl StoreWriter {
         pages: &[Page],
         dimension: usize,
     ) -> Result<bool, StorageError> {
-        let Some(last) = pages.last() else { return Ok(false) };
         let bytes = 4 * dimension;
-        if last.offset as usize + (fragment.rows - (last.first as usize).min(fragment.rows)) * bytes > data.len() {
-            return Ok(false);
-        }
         let ends = pages.iter().skip(1).map(|page| page.first).chain([fragment.rows as u64]);
-        let mut probes: Vec<(u64, usize)> = Vec::new();
-        for (page, end) in pages.iter().zip(ends) {
-            let Some(rows) = end.checked_sub(page.first).filter(|rows| *rows > 0) else { return Ok(false) };
-            for probe in 0..PROBES {
-                let row = page.first + probe * (rows - 1) / (PROBES - 1);
-                probes.push((row, page.offset as usize + (row - page.first) as usize * bytes));
-            }
-        }
+        let rows_of = |(page, end): (&Page, u64)| {
+            let (first, offset, last) = (page.first, page.offset as usize, end - page.first - 1);
+            (0..PROBES).map(move |probe| probe * last / (PROBES - 1)).map(move |row| (first + row, offset + row as usize * bytes))
+        };
+        let mut probes: Vec<(u64, usize)> = pages.iter().zip(ends).flat_map(rows_of).collect();
         // Lance does not give rows that were deleted.
         probes.retain(|(row, _)| documents.get(*row as usize).is_some_and(|document| *document != DEAD));
         probes.dedup();
@@ -119,9 +114,10 @@ impl StoreWriter {
         for fragment in self.passages.fragments() {
             let Some(data) = fragment.data.as_deref() else { continue };
             let path = codes::path_of(&self.layout.codes(), data);
-            if path.exists()
-                && CodeFile::open(&path, &self.passages.path().join(data), dimension, self.header.vectors.metric()).is_none()
-            {
+            let data = self.passages.path().join(data);
+            // Read once more, whatever was known of it.
+            let unknown = SoundFiles::default();
+            if path.exists() && CodeFile::open(&path, &data, dimension, self.header.vectors.metric(), &unknown).is_none() {
                 // Windows refuses while somebody has it open; the next writer tries again.
                 let _ = fs::remove_file(&path);
             }
