@@ -6,7 +6,7 @@
 //! Each round starts this program once more as a child. The child adds, replaces, deletes, commits and compacts, in an order that the
 //! seed decides, and tells each commit that returned. After a random time it is killed. Then the index is opened here: what it holds
 //! must be what the child had committed last, or what it was committing when it died, and the same through a full scan, by key,
-//! through BM25 and through vectors, and `verify` must find nothing. The last line tells how often it was not so.
+//! through BM25, through vectors and through both, with filters and without, and `verify` must find nothing. The last line tells how often it was not so.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use fossick::{Document, Durability, Housekeeping, Index, Mode, Options, Schema, Snapshot};
+use fossick::{Document, Durability, Filter, Hit, Housekeeping, Index, Mode, Options, Schema, Snapshot};
 
 #[derive(Parser)]
 #[command(about = "Kill a writer many times and look for what it had promised")]
@@ -44,6 +44,7 @@ type Model = BTreeMap<u64, u64>;
 
 const KEYS: u64 = 120;
 const DIMENSION: usize = 8;
+const MODES: [Mode; 3] = [Mode::Lexical, Mode::Semantic, Mode::Hybrid];
 
 fn main() -> Result<ExitCode, Failure> {
     let arguments = Arguments::parse();
@@ -171,19 +172,34 @@ fn versions_are(snapshot: &Snapshot, model: &Model) -> bool {
     })
 }
 
-/// Every document through the words and through the vectors.
+/// Every document through the words and through the vectors, and every one that meets a filter.
 fn agree(snapshot: &Snapshot, model: &Model) -> Result<(), Failure> {
     let all = 2 * KEYS as usize;
-    for mode in [Mode::Lexical, Mode::Semantic] {
-        let mut found: Vec<String> = Vec::new();
-        for hit in snapshot.search("every").vector([1.0; DIMENSION]).mode(mode).candidates(all).limit(all).run()?.hits {
-            let version = hit.text("title").to_owned();
-            found.push(format!("{}={version}", hit.key));
-        }
+    let mut versions: Vec<u64> = model.values().copied().collect();
+    versions.sort_unstable();
+    let middle = versions.get(versions.len() / 2).copied().unwrap_or_default();
+    let early: Vec<String> = model.keys().filter(|key| **key < KEYS / 3).map(|key| name(*key)).collect();
+    type Meets = Box<dyn Fn(u64, u64) -> bool>;
+    let filters: [(Option<Filter>, Meets); 4] = [
+        (None, Box::new(|_, _| true)),
+        (Some(Filter::less("version", middle as i64)), Box::new(move |_, version| version < middle)),
+        (Some(Filter::keys(early)), Box::new(|key, _| key < KEYS / 3)),
+        (Some(Filter::equal("version", middle as i64)), Box::new(move |_, version| version == middle)),
+    ];
+    for ((filter, meets), mode) in filters.iter().flat_map(|filter| MODES.map(|mode| (filter, mode))) {
+        let search = snapshot.search("every").vector([1.0; DIMENSION]).mode(mode).candidates(all).limit(all);
+        let search = match filter {
+            Some(filter) => search.filter(filter.clone()),
+            None => search,
+        };
+        let told = |hit: Hit| format!("{}={}", hit.key, hit.text("title"));
+        let mut found: Vec<String> = search.run()?.hits.into_iter().map(told).collect();
         found.sort();
-        let expected: Vec<String> = model.iter().map(|(key, version)| format!("{}={}", name(*key), word(*version))).collect();
+        let expected = model.iter().filter(|(key, version)| meets(**key, **version));
+        let expected: Vec<String> = expected.map(|(key, version)| format!("{}={}", name(*key), word(*version))).collect();
         if found != expected {
-            return Err(format!("{mode:?} finds {} of {} documents, or others", found.len(), expected.len()).into());
+            let filter = filter.as_ref().map_or_else(|| "all".to_owned(), Filter::to_string);
+            return Err(format!("{mode:?}, {filter}: finds {} of {} documents, or others", found.len(), expected.len()).into());
         }
     }
     for (key, version) in model.iter().take(10) {

@@ -455,6 +455,14 @@ pub enum SearchError {
         /// Why.
         reason: &'static str,
     },
+    /// A field whose vectors are to be compared, and that the schema does not have.
+    #[error("field {field:?} is not in the schema (it has {known}); name fields that have vectors")]
+    VectorField {
+        /// Its name.
+        field: String,
+        /// The fields that the schema has.
+        known: String,
+    },
     /// A field that cannot be sorted by or counted.
     #[error(
         "field {field:?}: expected a keyword, an integer, a float, a date or a boolean to sort by or to count, found {found}; name another field"

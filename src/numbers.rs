@@ -21,6 +21,14 @@ impl NumberSet {
         self.words.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
+    /// A bit for each of 32 numbers, the lowest for `first`.
+    pub(crate) fn bits_from(&self, first: u64) -> u32 {
+        let word = |at: u64| self.words.get(at as usize).copied().unwrap_or_default();
+        let (at, shift) = (first / 64, first % 64);
+        let both = u128::from(word(at)) | u128::from(word(at + 1)) << 64;
+        (both >> shift) as u32
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.count
@@ -64,6 +72,8 @@ mod tests {
             prop_assert_eq!(set.len(), plain.len());
             prop_assert!(set.iter().eq(plain.iter().copied()));
             prop_assert!((0..600).all(|number| set.contains(number) == plain.contains(&number)));
+            let bits = |first: u64| (0..32).fold(0, |bits, at| bits | u32::from(plain.contains(&(first + at))) << at);
+            prop_assert!((0..600).all(|first| set.bits_from(first) == bits(first)));
         }
     }
 }

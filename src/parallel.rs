@@ -2,6 +2,7 @@
 //!
 //! A pool of our own: an application may hold all threads of rayon's global one, even while it waits for us.
 
+use std::panic::resume_unwind;
 use std::sync::OnceLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -9,9 +10,38 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// Runs `work` so that what it does in parallel is done on the pool, as many threads as there are cores.
 pub(crate) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     match pool() {
+        Some(pool) if is_of_another_pool(pool) => {
+            let done = std::thread::scope(|scope| scope.spawn(|| pool.install(work)).join());
+            done.unwrap_or_else(|panic| resume_unwind(panic))
+        }
         Some(pool) => pool.install(work),
         // A system that gives us no threads: the caller's will do.
         None => work(),
+    }
+}
+
+/// Whether this thread is a worker of a pool of the application's. While it waits for our pool such a thread would do other work of its own, under
+/// whatever locks the application and we hold, and that work may wait for the same locks; so another thread has to wait for it.
+fn is_of_another_pool(pool: &ThreadPool) -> bool {
+    rayon::current_thread_index().is_some() && pool.current_thread_index().is_none()
+}
+
+/// Has `beside` done on the pool while the caller does `here`, which may use the pool as well. Neither may wait for a lock under which others
+/// use the pool.
+pub(crate) fn beside<R>(beside: impl FnOnce() + Send, here: impl FnOnce() -> R) -> R {
+    match pool() {
+        Some(pool) if is_of_another_pool(pool) => std::thread::scope(|scope| {
+            scope.spawn(beside);
+            here()
+        }),
+        Some(pool) => pool.in_place_scope(|scope| {
+            scope.spawn(|_| beside());
+            here()
+        }),
+        None => {
+            beside();
+            here()
+        }
     }
 }
 

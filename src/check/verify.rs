@@ -231,6 +231,10 @@ fn unusable_vectors(passages: &PassageIndex, dimension: Option<usize>) -> Vec<St
 /// What is wrong with the place of a passage.
 fn misplaced(document: &Stated, values: &[(String, Value)], passage: &StoredPassage, generation: &Generation) -> Option<String> {
     let kind = generation.header.schema.field(&passage.field).map(|field| field.kind());
+    // Of a vector that the application brought for a field without text, or for none.
+    if passage.text.is_empty() && passage.start == passage.end {
+        return None;
+    }
     let searched = kind.is_some_and(FieldType::is_searched);
     let text = values.iter().find(|(name, _)| *name == passage.field).and_then(|(_, value)| value.as_text());
     let there = text.and_then(|text| text.get(usize::try_from(passage.start).ok()?..usize::try_from(passage.end).ok()?));

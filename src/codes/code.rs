@@ -110,15 +110,42 @@ impl CodedQuery {
         let (signs, numbers) = block.split_at(block.len() - NUMBERS);
         let mut totals = [0_u32; BLOCK];
         sums::sums(&self.table, signs, &mut totals);
-        // In arrays of one length, so that the compiler makes vector instructions of it.
+        let terms = Terms {
+            scale: self.table.step(),
+            least: self.table.least(),
+            constant: self.constant,
+            margin: self.margin,
+            slack: self.slack,
+        };
         let (numbers, _) = numbers.as_chunks::<4>();
         let [factors, alongs, errors] = numbers.as_chunks::<BLOCK>().0 else { return };
-        let (scale, least) = (self.table.step(), self.table.least());
-        let (constant, margin, slack) = (self.constant, self.margin, self.slack);
+        #[cfg(target_arch = "x86_64")]
+        if super::x86::bounds(&terms, &totals, [factors, alongs, errors], bounds) {
+            return;
+        }
+        terms.bounds(&totals, [factors, alongs, errors], bounds);
+    }
+}
+
+/// What a query gives to the bound of every row.
+pub(super) struct Terms {
+    scale: f32,
+    least: f32,
+    constant: f32,
+    margin: f32,
+    slack: f32,
+}
+
+impl Terms {
+    /// From the sums of a block and its numbers. In arrays of one length, so that the compiler makes vector instructions of it, those of
+    /// whoever has it inlined.
+    #[inline(always)]
+    pub(super) fn bounds(&self, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; BLOCK]; 3], bounds: &mut [f32; BLOCK]) {
+        let [factors, alongs, errors] = numbers;
         for row in 0..BLOCK {
             let [factor, along, error] = [factors[row], alongs[row], errors[row]].map(f32::from_le_bytes);
-            let estimate = factor * (scale * totals[row] as f32 + least) + along + constant;
-            bounds[row] = estimate + margin * error + slack * factor + ROUNDING * along.abs();
+            let estimate = factor * (self.scale * totals[row] as f32 + self.least) + along + self.constant;
+            bounds[row] = estimate + self.margin * error + self.slack * factor + ROUNDING * along.abs();
         }
     }
 }

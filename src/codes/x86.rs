@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::code::{BLOCK, GROUP};
+use super::code::{BLOCK, GROUP, Terms};
 
 type Sums = fn(&[[u8; GROUP]], &[u8], &mut [u32; BLOCK]);
 
@@ -18,6 +18,20 @@ pub(super) fn sums() -> Option<Sums> {
         return Some(|entries, signs, sums| unsafe { avx2(entries, signs, sums) });
     }
     None
+}
+
+/// [`Terms::bounds`], the same operations in wider registers; false where this processor has none.
+pub(super) fn bounds(terms: &Terms, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; BLOCK]; 3], bounds: &mut [f32; BLOCK]) -> bool {
+    #[target_feature(enable = "avx2")]
+    fn wide(terms: &Terms, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; BLOCK]; 3], bounds: &mut [f32; BLOCK]) {
+        terms.bounds(totals, numbers, bounds);
+    }
+    let found = is_x86_feature_detected!("avx2");
+    if found {
+        // SAFETY: the instructions were found just now.
+        unsafe { wide(terms, totals, numbers, bounds) };
+    }
+    found
 }
 
 #[inline]

@@ -224,16 +224,21 @@ impl Writer {
 
     fn check_vector(&self, document: &Document) -> Result<(), Error> {
         let key = || document.key().to_owned();
-        let refused = |makes| Err(IngestError::VectorRefused { key: key(), makes }.into());
-        match (&self.vectors, document.own_vector()) {
-            (VectorSource::Application(dimension, metric), Some(vector)) => {
-                Ok(check_vector(&format!("document {:?}", document.key()), vector, *dimension as usize, *metric)?)
+        let brings = document.own_vectors().next().is_some();
+        let makes = match &self.vectors {
+            VectorSource::Application(..) if !brings => return Err(IngestError::VectorRequired { key: key() }.into()),
+            VectorSource::Application(dimension, metric) => {
+                for (field, vector) in document.own_vectors() {
+                    let of_field = field.map_or_else(String::new, |field| format!(", field {field:?}"));
+                    let what = format!("document {:?}{of_field}", document.key());
+                    check_vector(&what, vector, *dimension as usize, *metric)?;
+                }
+                return Ok(());
             }
-            (VectorSource::Application(..), None) => Err(IngestError::VectorRequired { key: key() }.into()),
-            (VectorSource::Encoder(_), Some(_)) => refused("makes its own vectors"),
-            (VectorSource::Nothing, Some(_)) => refused("keeps no vectors"),
-            (VectorSource::Encoder(_) | VectorSource::Nothing, None) => Ok(()),
-        }
+            VectorSource::Encoder(_) => "makes its own vectors",
+            VectorSource::Nothing => "keeps no vectors",
+        };
+        if brings { Err(IngestError::VectorRefused { key: key(), makes }.into()) } else { Ok(()) }
     }
 }
 

@@ -38,8 +38,8 @@ impl Preparer {
         // A document that is all heading has it for its text.
         let (bodies, heading) = if texts.is_empty() { (headings, String::new()) } else { (texts, join(&headings)) };
         if self.own_vectors {
-            let row = whole(number, bodies.first().copied(), document.own_vector());
-            return Prepared { number, document, passages: vec![row] };
+            let passages = self.wholes(number, bodies.first().copied(), &document);
+            return Prepared { number, document, passages };
         }
         let counter: &dyn TokenCounter = self.encoder.as_ref().map_or(&WordCounter, Encoder::counter);
         let heading = if self.options.with_heading { heading_for_models(&heading, counter) } else { "" };
@@ -65,6 +65,21 @@ impl Preparer {
         Prepared { number, document, passages }
     }
 
+    /// A passage for each vector that a document brings: its own, for its body, and those of its fields, in the order of the schema.
+    fn wholes(&self, number: u64, body: Option<(&str, &str)>, document: &Document) -> Vec<PassageRow> {
+        let mut rows = Vec::new();
+        if let Some(vector) = document.own_vector(None) {
+            let (field, text) = body.unwrap_or_default();
+            rows.push(whole(number, 0, field, text, vector));
+        }
+        for field in self.schema.fields() {
+            let Some(vector) = document.own_vector(Some(field.name())) else { continue };
+            let text = document.get(field.name()).and_then(Value::as_text).filter(|_| field.kind().is_searched());
+            rows.push(whole(number, rows.len(), field.name(), text.unwrap_or_default(), vector));
+        }
+        rows
+    }
+
     /// The fields of a type that have text to them.
     fn filled<'a>(&'a self, document: &'a Document, kind: FieldType) -> Vec<(&'a str, &'a str)> {
         let text = |name: &'a str| Some((name, document.get(name).and_then(Value::as_text)?));
@@ -76,20 +91,21 @@ fn join(headings: &[(&str, &str)]) -> String {
     headings.iter().map(|(_, text)| text.trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// The one passage of a document that brings its vector.
-fn whole(number: u64, body: Option<(&str, &str)>, vector: Option<&[f32]>) -> PassageRow {
-    let (field, text) = body.unwrap_or_default();
+/// The passage of a vector that the application brings.
+fn whole(number: u64, ordinal: usize, field: &str, text: &str, vector: &[f32]) -> PassageRow {
     let start = text.len() - text.trim_start().len();
     let trimmed = text.trim();
+    // Blank text has no place.
+    let start = if trimmed.is_empty() { 0 } else { start };
     PassageRow {
         document: number,
-        ordinal: 0,
+        ordinal: ordinal as u32,
         field: field.to_owned(),
         start: start as u64,
         end: (start + trimmed.len()) as u64,
         text: trimmed.to_owned(),
         tokens: Vec::new(),
-        vector: vector.map(<[f32]>::to_vec),
+        vector: Some(vector.to_vec()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Text to words: split at what is neither letter nor digit, lower case, without the stop words of its language, stemmed.
 
 use std::collections::{BTreeSet, HashSet};
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Mutex, PoisonError};
 
 use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, StopWordFilter, TextAnalyzer, Token};
 
@@ -87,8 +88,47 @@ impl Analyzers {
     }
 }
 
+/// Analyses that are used again, with the stems that they remember.
+#[derive(Default)]
+pub(crate) struct SpareAnalyzers(Mutex<Vec<Analyzer>>);
+
+impl SpareAnalyzers {
+    /// One that nobody uses; made for the schema where there is none.
+    pub(crate) fn take(&self, schema: &Schema) -> SpareAnalyzer<'_> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        SpareAnalyzer { home: self, analyzer: spare.unwrap_or_else(|| Analyzer::of(schema)) }
+    }
+}
+
+/// An analysis that goes back when it is let go.
+pub(crate) struct SpareAnalyzer<'a> {
+    home: &'a SpareAnalyzers,
+    analyzer: Analyzer,
+}
+
+impl Deref for SpareAnalyzer<'_> {
+    type Target = Analyzer;
+
+    fn deref(&self) -> &Analyzer {
+        &self.analyzer
+    }
+}
+
+impl DerefMut for SpareAnalyzer<'_> {
+    fn deref_mut(&mut self) -> &mut Analyzer {
+        &mut self.analyzer
+    }
+}
+
+impl Drop for SpareAnalyzer<'_> {
+    fn drop(&mut self) {
+        let analyzer = std::mem::take(&mut self.analyzer);
+        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(analyzer);
+    }
+}
+
 /// Turns text into the words that are indexed and searched, in one language or in each of several.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Analyzer {
     inner: Vec<TextAnalyzer>,
 }

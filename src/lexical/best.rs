@@ -1,29 +1,9 @@
 //! The best documents by score, some of them passed over, ties broken the same way always.
 
-use std::collections::BinaryHeap;
-
 use tantivy::query::{EnableScoring, Query};
 use tantivy::{Score, Searcher};
 
 use crate::numbers::NumberSet;
-
-/// A score with nothing else, as a heap needs it: the least is on top.
-#[derive(Clone, Copy, PartialEq)]
-struct Least(Score);
-
-impl Eq for Least {}
-
-impl Ord for Least {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.0.total_cmp(&self.0)
-    }
-}
-
-impl PartialOrd for Least {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 /// The `limit` documents with the best scores, of `among` where that is given, as (number, score); and all others that tie with the last of them.
 /// In no order. `numbers` has the number of each document, by segment.
@@ -38,37 +18,57 @@ pub(super) fn best(
     numbers: &[Box<[u64]>],
 ) -> tantivy::Result<Vec<(u64, Score)>> {
     let weight = query.weight(EnableScoring::enabled_from_searcher(searcher))?;
-    let mut found: Vec<(u64, Score)> = Vec::new();
-    let mut heap: BinaryHeap<Least> = BinaryHeap::with_capacity(limit + 1);
-    let mut threshold = Score::NEG_INFINITY;
-    // So many are held before those that fell behind are dropped; more where many tie.
-    let mut full = 4 * limit;
+    let mut best = Best::new(limit);
     for (segment, numbers) in searcher.segment_readers().iter().zip(numbers) {
         let alive = segment.alive_bitset();
-        weight.for_each_pruning(threshold, segment, &mut |document, score| {
-            if alive.is_some_and(|alive| !alive.is_alive(document)) {
-                return threshold;
+        weight.for_each_pruning(best.threshold, segment, &mut |document, score| {
+            if alive.is_none_or(|alive| alive.is_alive(document))
+                && let Some(&number) = numbers.get(document as usize)
+                && among.is_none_or(|among| among.contains(number))
+            {
+                best.offer(number, score);
             }
-            let Some(&number) = numbers.get(document as usize) else { return threshold };
-            if among.is_some_and(|among| !among.contains(number)) {
-                return threshold;
-            }
-            found.push((number, score));
-            heap.push(Least(score));
-            if heap.len() > limit {
-                heap.pop();
-            }
-            if let Some(least) = heap.peek().filter(|_| heap.len() == limit) {
-                // Just below the last, so that those which tie with it are seen.
-                threshold = threshold.max(least.0.next_down());
-                if found.len() >= full {
-                    found.retain(|(_, score)| *score > threshold);
-                    full = (2 * found.len()).max(4 * limit);
-                }
-            }
-            threshold
+            best.threshold
         })?;
     }
-    found.retain(|(_, score)| *score > threshold);
-    Ok(found)
+    best.cut();
+    Ok(best.found)
+}
+
+/// The best so far, and some that were when they came.
+struct Best {
+    limit: usize,
+    found: Vec<(u64, Score)>,
+    /// So many are held before those that fell behind are dropped: to know the last of the best after each would take longer than what that leaves out.
+    full: usize,
+    /// What a score has to be above: just below the last of the best, so that those which tie with it are seen.
+    threshold: Score,
+}
+
+impl Best {
+    fn new(limit: usize) -> Self {
+        Self { limit, found: Vec::with_capacity(2 * limit), full: 2 * limit, threshold: Score::NEG_INFINITY }
+    }
+
+    fn offer(&mut self, number: u64, score: Score) {
+        if score <= self.threshold {
+            return;
+        }
+        self.found.push((number, score));
+        if self.found.len() >= self.full {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() < self.limit {
+            return;
+        }
+        let (_, last, _) = self.found.select_nth_unstable_by(self.limit - 1, |a, b| b.1.total_cmp(&a.1));
+        self.threshold = self.threshold.max(last.1.next_down());
+        let threshold = self.threshold;
+        self.found.retain(|(_, score)| *score > threshold);
+        // Where many tie, more are left.
+        self.full = self.found.len() + self.limit;
+    }
 }

@@ -16,7 +16,7 @@ mod stems;
 mod tokenizer;
 mod writer;
 
-pub(crate) use analysis::Analyzer;
+pub(crate) use analysis::{Analyzer, SpareAnalyzer, SpareAnalyzers};
 pub(crate) use columns::Counts;
 pub(crate) use reader::WordsReader;
 pub(crate) use writer::{WordsCommit, WordsWriter};

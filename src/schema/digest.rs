@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Document, Schema, Value};
 
-/// The first 64 bits of SHA-256 over the values in the order of the schema, and the vector. Two contents of one key are
+/// The first 64 bits of SHA-256 over the values in the order of the schema, and the vectors. Two contents of one key are
 /// taken for one with a chance of 2^-64. A field without a value counts for nothing, so a field that is added to the schema later
 /// changes no digest.
 pub(crate) fn digest(schema: &Schema, document: &Document) -> u64 {
@@ -33,8 +33,14 @@ pub(crate) fn digest(schema: &Schema, document: &Document) -> u64 {
             Value::Boolean(truth) => hasher.update([5, u8::from(*truth)]),
         }
     }
-    for component in document.own_vector().unwrap_or_default() {
+    for component in document.own_vector(None).unwrap_or_default() {
         hasher.update(component.to_le_bytes());
+    }
+    for (position, field) in (0u32..).zip(schema.fields()) {
+        let Some(vector) = document.own_vector(Some(field.name())) else { continue };
+        hasher.update([6]);
+        hasher.update(position.to_le_bytes());
+        vector.iter().for_each(|component| hasher.update(component.to_le_bytes()));
     }
     let mut first = [0; 8];
     first.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
@@ -56,6 +62,8 @@ mod tests {
             base.clone().set("title", "b").set("body", "a"),
             base.clone().set("year", 0),
             base.clone().vector([1.0]),
+            base.clone().vector_of("title", [1.0]),
+            base.clone().vector_of("body", [1.0]),
             Document::new("k").set("title", "a"),
         ];
         for other in others {

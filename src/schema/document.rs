@@ -13,13 +13,14 @@ use super::Value;
 pub struct Document {
     key: String,
     values: Vec<(String, Value)>,
-    vector: Option<Vec<f32>>,
+    /// The vectors that it brings, each with the field that it is of, or none for the document's own.
+    vectors: Vec<(Option<String>, Vec<f32>)>,
 }
 
 impl Document {
     /// A document without values. Adding a document whose key is already in the index replaces that one.
     pub fn new(key: impl Into<String>) -> Self {
-        Self { key: key.into(), values: Vec::new(), vector: None }
+        Self { key: key.into(), values: Vec::new(), vectors: Vec::new() }
     }
 
     /// Sets a field; setting it again replaces the value.
@@ -35,10 +36,29 @@ impl Document {
 
     /// Brings the document's vector, for an index made with [`Options::own_vectors`](crate::Options::own_vectors).
     ///
-    /// The document is then one passage: the whole of its first text field, or of its heading where it has no text.
+    /// The document is then one passage: the whole of its first text field, or of its heading where it has no text. See [`Document::vector_of`] for
+    /// several.
     #[must_use]
-    pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
-        self.vector = Some(vector.into());
+    pub fn vector(self, vector: impl Into<Vec<f32>>) -> Self {
+        self.with_vector(None, vector.into())
+    }
+
+    /// Brings the vector of one of its fields, of whatever type that is: of its title, its text, the picture whose path it stores. A document may bring
+    /// one for each field; it is as near to a query as the nearest of them, or of those that
+    /// [`Search::vector_fields`](crate::Search::vector_fields) names. All vectors of an index have the same number of components; shorter ones may be
+    /// filled up with zeros, which changes no similarity.
+    ///
+    /// Each is a passage of the document: the whole of the field's text, where it has one.
+    #[must_use]
+    pub fn vector_of(self, field: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
+        self.with_vector(Some(field.into()), vector.into())
+    }
+
+    fn with_vector(mut self, field: Option<String>, vector: Vec<f32>) -> Self {
+        match self.vectors.iter_mut().find(|(other, _)| *other == field) {
+            Some((_, old)) => *old = vector,
+            None => self.vectors.push((field, vector)),
+        }
         self
     }
 
@@ -57,8 +77,13 @@ impl Document {
         self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The vector that the document brings.
-    pub(crate) fn own_vector(&self) -> Option<&[f32]> {
-        self.vector.as_deref()
+    /// The vectors that the document brings, in the order in which they were set, each with its field.
+    pub(crate) fn own_vectors(&self) -> impl Iterator<Item = (Option<&str>, &[f32])> {
+        self.vectors.iter().map(|(field, vector)| (field.as_deref(), vector.as_slice()))
+    }
+
+    /// The vector of a field, or with none the document's own.
+    pub(crate) fn own_vector(&self, field: Option<&str>) -> Option<&[f32]> {
+        self.own_vectors().find(|(name, _)| *name == field).map(|(_, vector)| vector)
     }
 }

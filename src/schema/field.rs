@@ -212,12 +212,18 @@ impl Schema {
             _ if key.contains('\0') => return refuse("it holds a NUL character"),
             _ => {}
         }
-        for (name, value) in document.values() {
-            let field = self.field(name).ok_or_else(|| SchemaError::UnknownField {
+        let known = |name: &str| {
+            self.field(name).ok_or_else(|| SchemaError::UnknownField {
                 key: shorten(key, 60),
                 field: name.to_owned(),
                 known: self.fields.iter().map(Field::name).collect::<Vec<_>>().join(", "),
-            })?;
+            })
+        };
+        for field in document.own_vectors().filter_map(|(field, _)| field) {
+            known(field)?;
+        }
+        for (name, value) in document.values() {
+            let field = known(name)?;
             if !value.fits(field.kind) {
                 return Err(SchemaError::WrongType {
                     key: shorten(key, 60),

@@ -1,17 +1,17 @@
-//! Candidates: BM25 and vectors, each on its own thread, and their fusion.
+//! Candidates: BM25 and vectors, side by side, and their fusion.
 
 use std::collections::HashMap;
-use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
 use super::judge::Verdict;
 use super::question::Question;
 use super::{Facet, Mode, Note, Response, Search, StageRank};
 use crate::error::Error;
-use crate::lexical::Counts;
+use crate::lexical::{Counts, WordsReader};
 use crate::numbers::NumberSet;
+use crate::parallel;
 use crate::rank::{Candidate, Fused, fuse};
-use crate::semantic::Direction;
+use crate::semantic::{Direction, Eligible};
 
 /// What the first stage found.
 pub(super) struct FirstStage {
@@ -51,30 +51,35 @@ impl FirstStage {
         let among = among.as_ref();
         response.timings.filter = begun.elapsed();
 
-        let (lexical, semantic) = std::thread::scope(|scope| {
-            let words = (mode != Mode::Semantic).then(|| {
-                scope.spawn(move || {
-                    let begun = Instant::now();
-                    let (words, tree) = (snapshot.words()?, &question.tree);
-                    let found = match &search.sort {
-                        Some((field, descending)) => {
-                            let limit = search.candidates;
-                            let sorted = words.sorted(tree, among, &number_of, (field, *descending), limit, key)?;
-                            sorted.into_iter().map(|number| (number, 0.0)).collect()
-                        }
-                        None => {
-                            let depth = search.depths.0.unwrap_or(search.candidates);
-                            words.search(tree, depth, among, &number_of, key)?
-                        }
-                    };
-                    Ok::<_, Error>((found, begun.elapsed()))
-                })
-            });
-            let semantic = by_vector(search, &question.text, mode, among, response);
-            let words = words.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            (words.transpose(), semantic)
-        });
-        let (lexical, took) = lexical?.unwrap_or((Vec::new(), Duration::ZERO));
+        // Opened here, since what runs on the pool must not wait for who reads with its help.
+        let words = if mode == Mode::Semantic { None } else { Some(snapshot.words()?) };
+        let by_words = |words: &WordsReader| {
+            let (begun, tree) = (Instant::now(), &question.tree);
+            let found = match &search.sort {
+                Some((field, descending)) => {
+                    let limit = search.candidates;
+                    let sorted = words.sorted(tree, among, &number_of, (field, *descending), limit, key)?;
+                    sorted.into_iter().map(|number| (number, 0.0)).collect()
+                }
+                None => {
+                    let depth = search.depths.0.unwrap_or(search.candidates);
+                    words.search(tree, depth, among, &number_of, key)?
+                }
+            };
+            Ok::<_, Error>((found, begun.elapsed()))
+        };
+        let by_vector = |response: &mut Response| by_vector(search, &question.text, mode, among, response);
+        let mut lexical = Ok((Vec::new(), Duration::ZERO));
+        let semantic = match words {
+            Some(words) if uses_vector(search, &question.text, mode) => {
+                parallel::beside(|| lexical = by_words(words), || by_vector(response))
+            }
+            words => {
+                lexical = words.map_or(lexical, by_words);
+                by_vector(response)
+            }
+        };
+        let (lexical, took) = lexical?;
         response.timings.lexical = took;
         let nearness = semantic?;
 
@@ -120,7 +125,14 @@ impl FirstStage {
 /// The documents that are near, and the query's vector.
 type Near = (Vec<(u64, f32)>, Direction);
 
-/// The vectors' leg. Also runs for a lexical search that will be judged, where it can: it tells which passages to judge.
+/// Whether there is anything for the vectors' leg to do. Also for a lexical search that will be judged: it tells which passages to judge.
+fn uses_vector(search: &Search<'_>, text: &str, mode: Mode) -> bool {
+    let known = search.vector.is_some() || search.direction.is_some();
+    let helps = search.judge.is_some() && search.rerank > 0 && (known || search.snapshot.encoder().is_some());
+    search.sort.is_none() && (mode != Mode::Lexical || !text.is_empty() && helps)
+}
+
+/// The vectors' leg.
 fn by_vector(
     search: &Search<'_>,
     text: &str,
@@ -128,12 +140,11 @@ fn by_vector(
     among: Option<&NumberSet>,
     response: &mut Response,
 ) -> Result<Option<Near>, Error> {
-    let snapshot = search.snapshot;
-    let known = search.vector.as_ref().or(search.direction.as_ref());
-    let helps = search.judge.is_some() && search.rerank > 0 && (known.is_some() || snapshot.encoder().is_some());
-    if search.sort.is_some() || mode == Mode::Lexical && (text.is_empty() || !helps) {
+    if !uses_vector(search, text, mode) {
         return Ok(None);
     }
+    let snapshot = search.snapshot;
+    let known = search.vector.as_ref().or(search.direction.as_ref());
     let begun = Instant::now();
     let vector = match (known, snapshot.encoder()) {
         (Some(vector), _) => vector.clone(),
@@ -157,9 +168,12 @@ fn by_vector(
     let near = match mode {
         // The candidates are the words'; their passages are compared when they are chosen from.
         Mode::Lexical => Vec::new(),
-        _ => passages.nearest(&direction, search.depths.1.unwrap_or(search.candidates), among, |number| {
-            documents.key(number).unwrap_or_default()
-        }),
+        _ => {
+            let fields = search.vector_places();
+            let eligible = Eligible { documents: among, fields: fields.as_deref() };
+            let depth = search.depths.1.unwrap_or(search.candidates);
+            passages.nearest(&direction, depth, eligible, |number| documents.key(number).unwrap_or_default())
+        }
     };
     response.timings.semantic = begun.elapsed();
     Ok(Some((near, direction)))

@@ -1,14 +1,14 @@
 //! The second stage: the best passages of the first candidates, read with the query by the cross-encoder.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::Search;
 use super::first_stage::FirstStage;
-use super::response::{Note, Passage, Response, Timings};
+use super::passages::{Overlap, Texts, beginnings, choose};
+use super::response::{Note, Response, Timings};
 use super::windows::Windows;
-use super::{Search, Snapshot};
 use crate::error::{Error, ModelError};
-use crate::lexical::Analyzer;
 use crate::model::{CrossEncoder, Input, Pairs, Precision};
 use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
@@ -35,7 +35,7 @@ pub(super) struct Verdict {
     /// The place of each passage that was judged, the most promising one's being 0, and its logit; in the order of places.
     logits: Vec<(usize, f32)>,
     /// The passage with the greatest logit.
-    winner: Option<StoredPassage>,
+    pub(super) winner: Option<StoredPassage>,
 }
 
 impl Verdict {
@@ -99,7 +99,7 @@ impl<'a> Judging<'a> {
         let chosen = match search.document_logit {
             DocumentLogit::First => beginnings(search, &numbers, judge.vocabulary())?,
             DocumentLogit::Best | DocumentLogit::Mean => {
-                choose(search, text, stage, &numbers, search.passages, Some(judge.vocabulary()))?
+                choose(search, text, stage, &numbers, search.passages, &Texts::Stored(Some(judge.vocabulary())))?
             }
         };
         response.timings.read += begun.elapsed();
@@ -200,72 +200,6 @@ impl<'a> Judging<'a> {
     }
 }
 
-/// For each candidate to be shown, its best passage: by logit where it was judged, else by what the first stage knows.
-pub(super) fn winning_passages(
-    search: &Search<'_>,
-    text: &str,
-    stage: &FirstStage,
-    verdicts: &[Verdict],
-    shown: &[usize],
-) -> Result<Vec<Option<Passage>>, Error> {
-    let winner = |position: usize| verdicts.get(position).and_then(|verdict| verdict.winner.clone());
-    let open: Vec<u64> =
-        shown.iter().filter(|&&position| winner(position).is_none()).map(|&position| stage.order[position].0).collect();
-    let mut rest = choose(search, text, stage, &open, 1, None)?.into_iter();
-    let mut analyzer = search.snapshot.analyzer();
-    let words = analyzer.set(text);
-    let passage = |position: &usize| {
-        let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
-        stored.filter(|stored| !stored.text.is_empty()).map(|stored| Passage {
-            highlights: analyzer.places(&stored.text, &words),
-            text: stored.text,
-            field: stored.field,
-            start: stored.start as usize,
-            end: stored.end as usize,
-        })
-    };
-    Ok(shown.iter().map(passage).collect())
-}
-
-/// The `most` most promising passages of each document, best first: by similarity where the query is a vector, else by how
-/// many of its words they hold.
-fn choose(
-    search: &Search<'_>,
-    text: &str,
-    stage: &FirstStage,
-    documents: &[u64],
-    most: usize,
-    vocabulary: Option<&str>,
-) -> Result<Vec<Vec<StoredPassage>>, Error> {
-    if documents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let table = search.snapshot.passages()?;
-    let read = |positions: &[usize]| -> Result<HashMap<usize, StoredPassage>, Error> {
-        let places: Vec<_> = positions.iter().map(|&position| table.place(position)).collect();
-        let passages = search.snapshot.store().read_texts(&places, vocabulary)?;
-        Ok(positions.iter().copied().zip(passages).collect())
-    };
-    let (chosen, texts) = match &stage.direction {
-        Some(direction) => {
-            let score = |position: usize| table.similarity(position, direction);
-            let chosen: Vec<Vec<usize>> = documents.iter().map(|&document| table.best_of(document, most, score)).collect();
-            let texts = read(&chosen.concat())?;
-            (chosen, texts)
-        }
-        None => {
-            let texts = read(&documents.iter().flat_map(|&document| table.of_document(document)).collect::<Vec<_>>())?;
-            let mut overlap = Overlap::new(search.snapshot, text);
-            let overlaps: HashMap<usize, f32> =
-                texts.iter().map(|(&position, passage)| (position, overlap.with(&passage.text))).collect();
-            let score = |position: usize| overlaps.get(&position).copied().unwrap_or(0.0);
-            (documents.iter().map(|&document| table.best_of(document, most, score)).collect(), texts)
-        }
-    };
-    let passage = |position: &usize| texts.get(position).cloned();
-    Ok(chosen.iter().map(|positions| positions.iter().filter_map(passage).collect()).collect())
-}
-
 /// Passages as the judge can read them: those longer than `room` tokens by windows, as many as a document may spend.
 fn readable<'h>(
     search: &Search<'_>,
@@ -288,38 +222,6 @@ fn readable<'h>(
         response.notes.push(Note::WindowsLeft { read: windows.read, of: windows.read + windows.left });
     }
     readable
-}
-
-/// The passage that each document begins with.
-fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &str) -> Result<Vec<Vec<StoredPassage>>, Error> {
-    let table = search.snapshot.passages()?;
-    let first: Vec<Option<usize>> = documents.iter().map(|&document| table.of_document(document).next()).collect();
-    let found: Vec<_> = first.iter().flatten().map(|&position| table.place(position)).collect();
-    let mut texts = search.snapshot.store().read_texts(&found, Some(vocabulary))?.into_iter();
-    Ok(first.iter().map(|position| position.and_then(|_| texts.next()).into_iter().collect()).collect())
-}
-
-/// How many different words of a query a text holds.
-struct Overlap {
-    analyzer: Analyzer,
-    wanted: HashSet<String>,
-}
-
-impl Overlap {
-    fn new(snapshot: &Snapshot, query: &str) -> Self {
-        let mut analyzer = snapshot.analyzer();
-        Self { wanted: analyzer.set(query), analyzer }
-    }
-
-    fn with(&mut self, text: &str) -> f32 {
-        let mut found = HashSet::new();
-        self.analyzer.words(text, |word| {
-            if let Some(word) = self.wanted.get(word) {
-                found.insert(word.as_str());
-            }
-        });
-        found.len() as f32
-    }
 }
 
 /// The headings of documents, joined as they were for the encoder.

@@ -7,6 +7,7 @@ mod explain;
 mod first_stage;
 mod json;
 mod judge;
+mod passages;
 mod progress;
 mod question;
 mod request;

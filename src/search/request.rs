@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::explain::Explainer;
 use super::first_stage::FirstStage;
-use super::judge::{self, DocumentLogit, Verdict};
+use super::judge::{DocumentLogit, Verdict};
+use super::passages::winning_passages;
 use super::progress::{CancelToken, Progressive, Running};
 use super::question::{Question, Reading};
 use super::response::{Hit, Judged, Passage, Response, Timings};
@@ -74,6 +75,8 @@ pub struct Search<'a> {
     pub(super) explain: bool,
     pub(super) mode: Option<Mode>,
     pub(super) vector: Option<Vec<f32>>,
+    /// The fields of whose passages the vectors' leg goes by; all where none are named.
+    pub(super) vector_fields: Option<Vec<String>>,
     /// What to look for by vectors, whatever the text says.
     pub(super) direction: Option<Vec<f32>>,
     pub(super) candidates: usize,
@@ -107,6 +110,7 @@ impl<'a> Search<'a> {
             offset: 0,
             mode: None,
             vector: None,
+            vector_fields: None,
             direction: None,
             candidates: 100,
             rerank: 0,
@@ -134,6 +138,14 @@ impl<'a> Search<'a> {
     #[must_use]
     pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
         self.vector = Some(vector.into());
+        self
+    }
+
+    /// The fields whose vectors are compared with the query: those that documents brought for them ([`Document::vector_of`](crate::Document::vector_of)), or
+    /// those of their passages. All unless set.
+    #[must_use]
+    pub fn vector_fields<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.vector_fields = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
@@ -387,7 +399,21 @@ impl<'a> Search<'a> {
                 return Err(SearchError::Field { field: name.clone(), found });
             }
         }
-        Ok(())
+        let schema = self.snapshot.schema();
+        match self.vector_fields.iter().flatten().find(|name| schema.field(name).is_none()) {
+            Some(name) => {
+                let known = schema.fields().iter().map(|field| field.name()).collect::<Vec<_>>().join(", ");
+                Err(SearchError::VectorField { field: name.clone(), known })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The places in the schema of the fields whose vectors are compared; `None` for all.
+    pub(super) fn vector_places(&self) -> Option<Vec<u64>> {
+        let names = self.vector_fields.as_ref()?;
+        let fields = self.snapshot.schema().fields().iter().zip(0..);
+        Some(fields.filter(|(field, _)| names.iter().any(|name| name == field.name())).map(|(_, place)| place).collect())
     }
 
     /// The mode, with everything that it needs present.
@@ -457,15 +483,24 @@ impl<'a> Search<'a> {
         let documents = self.snapshot.documents()?;
         let wanted = |name: &&str| self.fields.as_ref().is_none_or(|names| names.iter().any(|other| other == name));
         let names: Vec<&str> = self.snapshot.schema().fields().iter().map(|field| field.name()).filter(wanted).collect();
-        let (fields, winners) = std::thread::scope(|scope| {
-            let fields = scope.spawn(|| self.snapshot.store().read_documents(documents, &numbers, &names));
-            let winners = match self.with_passages {
-                true => judge::winning_passages(self, &question.text, stage, verdicts, &shown),
-                false => Ok(vec![None; shown.len()]),
-            };
-            (fields.join().unwrap_or_else(|panic| resume_unwind(panic)), winners)
-        });
-        let (fields, winners) = (fields?, winners?);
+        let read = || self.snapshot.store().read_documents(documents, &numbers, &names);
+        let winners = |fields| match self.with_passages {
+            true => winning_passages(self, &question.text, stage, verdicts, &shown, fields),
+            false => Ok(vec![None; shown.len()]),
+        };
+        // Passages are parts of texts; of texts that are read anyway they need not be read once more.
+        let has_texts = self.snapshot.schema().fields().iter().all(|field| !field.kind().is_searched() || wanted(&field.name()));
+        let (fields, winners) = if has_texts {
+            let fields = read()?;
+            let winners = winners(Some(&fields))?;
+            (fields, winners)
+        } else {
+            std::thread::scope(|scope| {
+                let fields = scope.spawn(read);
+                let winners = winners(None);
+                Ok::<_, Error>((fields.join().unwrap_or_else(|panic| resume_unwind(panic))?, winners?))
+            })?
+        };
         timings.read += begun.elapsed();
 
         let explanations = match self.explain {

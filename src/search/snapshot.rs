@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Mode, Search};
 use crate::error::{Error, SearchError, StorageError};
-use crate::lexical::{Analyzer, WordsReader};
+use crate::lexical::{SpareAnalyzer, SpareAnalyzers, WordsReader};
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
 use crate::query::{Filter, Query};
@@ -72,7 +72,7 @@ pub struct Snapshot {
 struct Inner {
     generation: Generation,
     words: OnceLock<WordsReader>,
-    analyzer: OnceLock<Analyzer>,
+    analyzers: SpareAnalyzers,
     encoder: Option<Encoder>,
     logits: Arc<LogitCache>,
     documents: OnceLock<DocumentIndex>,
@@ -83,8 +83,16 @@ struct Inner {
 impl Snapshot {
     pub(crate) fn new(generation: Generation, encoder: Option<Encoder>, logits: Arc<LogitCache>) -> Self {
         let (words, documents, passages) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let inner =
-            Inner { generation, words, analyzer: OnceLock::new(), encoder, logits, documents, passages, loading: Mutex::new(()) };
+        let inner = Inner {
+            generation,
+            words,
+            analyzers: SpareAnalyzers::default(),
+            encoder,
+            logits,
+            documents,
+            passages,
+            loading: Mutex::new(()),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -243,8 +251,8 @@ impl Snapshot {
     }
 
     /// How words are found in texts of the index.
-    pub(super) fn analyzer(&self) -> Analyzer {
-        self.inner.analyzer.get_or_init(|| Analyzer::of(self.schema())).clone()
+    pub(super) fn analyzer(&self) -> SpareAnalyzer<'_> {
+        self.inner.analyzers.take(self.schema())
     }
 
     pub(super) fn logits(&self) -> &LogitCache {

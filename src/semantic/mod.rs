@@ -8,4 +8,4 @@ mod nearest;
 mod similarity;
 mod table;
 
-pub(crate) use table::{Direction, PassageTable};
+pub(crate) use table::{Direction, Eligible, PassageTable};

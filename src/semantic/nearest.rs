@@ -13,6 +13,9 @@ const CHUNK: usize = 64 * BLOCK;
 /// Rows that are compared exactly at first, for each document wanted, and at least.
 const FIRST: usize = 4;
 const LEAST: usize = 512;
+/// Rows that a thread takes at a time to compare, and how many of them ahead of its work it asks memory for.
+const COMPARED: usize = 64;
+const AHEAD: usize = 4;
 /// Rows that are compared exactly between two looks at what the best are by now.
 const ROUND: usize = 4096;
 
@@ -34,6 +37,8 @@ pub(super) trait Rows: Sync {
     fn eligible(&self, part: usize, row: usize) -> u32;
     /// The document of the row at a position.
     fn document(&self, position: usize) -> u64;
+    /// That the similarity of a row is asked for soon.
+    fn expect(&self, _position: usize) {}
     /// The exact similarity.
     fn similarity(&self, position: usize) -> f32;
 }
@@ -162,13 +167,27 @@ fn above(bounds: &[f32], least: f32) -> Vec<(usize, f32)> {
 fn compare(candidates: &mut [(f32, u32)], rows: &dyn Rows, found: &mut HashMap<u64, f32>) -> Vec<u32> {
     candidates.sort_unstable_by_key(|(_, position)| *position);
     let positions: Vec<u32> = candidates.iter().map(|(_, position)| *position).collect();
-    let similarity = |&position: &u32| rows.similarity(position as usize);
-    let exact: Vec<f32> = positions.par_iter().with_min_len(64).map(similarity).collect();
+    let exact = similarities(&positions, rows);
     for (&position, similarity) in positions.iter().zip(exact) {
         let best = found.entry(rows.document(position as usize)).or_insert(similarity);
         *best = best.max(similarity);
     }
     positions
+}
+
+/// The exact similarity of each row.
+pub(super) fn similarities(positions: &[u32], rows: &dyn Rows) -> Vec<f32> {
+    let of_chunk = |(positions, similarities): (&[u32], &mut [f32])| {
+        for (at, (&position, similarity)) in positions.iter().zip(similarities).enumerate() {
+            if let Some(&next) = positions.get(at + AHEAD) {
+                rows.expect(next as usize);
+            }
+            *similarity = rows.similarity(position as usize);
+        }
+    };
+    let mut all = vec![0.0; positions.len()];
+    positions.par_chunks(COMPARED).zip(all.par_chunks_mut(COMPARED)).for_each(of_chunk);
+    all
 }
 
 /// The similarity of the `limit`th best document; `None` where there are fewer.

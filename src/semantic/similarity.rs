@@ -1,12 +1,14 @@
 //! How near two vectors are.
 
-/// The inner product, summed in sixteen lanes, which the compiler turns into vector instructions.
+const LANES: usize = 32;
+
+/// The inner product, summed in so many lanes that a vector unit need not wait for one sum to begin the next.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_lanes, a_rest) = a.as_chunks::<16>();
-    let (b_lanes, b_rest) = b.as_chunks::<16>();
-    let mut sums = [0.0_f32; 16];
+    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
     for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..16 {
+        for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
         }
     }
@@ -15,11 +17,11 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// The square of the distance, in the same way.
 pub(super) fn square_of_distance(a: &[f32], b: &[f32]) -> f32 {
-    let (a_lanes, a_rest) = a.as_chunks::<16>();
-    let (b_lanes, b_rest) = b.as_chunks::<16>();
-    let mut sums = [0.0_f32; 16];
+    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
     for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..16 {
+        for lane in 0..LANES {
             let difference = a[lane] - b[lane];
             sums[lane] += difference * difference;
         }

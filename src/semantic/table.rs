@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use super::nearest::{Coded, Part, Rows, nearest};
+use super::nearest::{Coded, Part, Rows, nearest, similarities};
 use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
+use crate::mapped;
 use crate::numbers::NumberSet;
 use crate::parallel;
 use crate::schema::Metric;
@@ -27,6 +26,15 @@ const FEW: usize = 8192;
 
 /// A query's vector, brought to length 1 where the angle counts.
 pub(crate) struct Direction(Vec<f32>);
+
+/// Which passages may be found; all where nothing is said.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Eligible<'a> {
+    /// Those of these documents.
+    pub(crate) documents: Option<&'a NumberSet>,
+    /// Those from these fields, by their places in the schema.
+    pub(crate) fields: Option<&'a [u64]>,
+}
 
 /// All passages of a generation, those included that were deleted, at positions from 0.
 pub(crate) struct PassageTable {
@@ -68,6 +76,14 @@ impl OrderedPart {
     /// The first place from `from` on whose row is of that document, or of a later one.
     fn place_of(&self, document: u64, from: usize) -> usize {
         let documents = self.part.documents();
+        // Where each document has one passage and none was deleted, the place is known.
+        if let (None, Some(first)) = (&self.order, documents.first()) {
+            let place = usize::try_from(document.wrapping_sub(*first)).unwrap_or(usize::MAX);
+            let begins = |at: usize| at.checked_sub(1).is_none_or(|before| documents[before] < document);
+            if place >= from && documents.get(place) == Some(&document) && begins(place) {
+                return place;
+            }
+        }
         let before = |at: usize| documents[self.row_at(at)] < document;
         // By steps that grow, since the next of several documents is near.
         let (mut low, mut step) = (from, 1);
@@ -91,8 +107,13 @@ impl OrderedPart {
         mine.filter(|&row| self.part.is_live(row))
     }
 
-    /// The rows of some documents that were not deleted.
-    fn rows_among(&self, among: &NumberSet) -> Vec<usize> {
+    /// Whether a row was not deleted and is from one of these fields.
+    fn may_be_found(&self, row: usize, fields: Option<&[u64]>) -> bool {
+        self.part.is_live(row) && fields.is_none_or(|fields| fields.contains(&self.part.span(row).field))
+    }
+
+    /// The rows of some documents that may be found.
+    fn rows_among(&self, among: &NumberSet, fields: Option<&[u64]>) -> Vec<usize> {
         let documents = self.part.documents();
         let (mut rows, mut at) = (Vec::new(), 0);
         for document in among.iter() {
@@ -102,7 +123,7 @@ impl OrderedPart {
                 at += 1;
             }
         }
-        rows.retain(|&row| self.part.is_live(row));
+        rows.retain(|&row| self.may_be_found(row, fields));
         rows
     }
 
@@ -173,27 +194,28 @@ impl PassageTable {
         scored.into_iter().map(|(_, position)| position).collect()
     }
 
-    /// The `limit` documents of `among`, or of all, whose best passage is nearest, best first, with the score of that by the metric; equal ones in
-    /// the order of `rank_of_equals`.
+    /// The `limit` documents whose best passage that may be found is nearest, best first, with the score of that by the metric; equal ones in the
+    /// order of `rank_of_equals`.
     pub(crate) fn nearest<K: Ord>(
         &self,
         query: &Direction,
         limit: usize,
-        among: Option<&NumberSet>,
+        eligible: Eligible<'_>,
         rank_of_equals: impl Fn(u64) -> K,
     ) -> Vec<(u64, f32)> {
         // Asked for more than there are, nothing may be reserved for them.
         let limit = limit.min(self.rows);
-        let found = match among {
-            _ if limit == 0 => HashMap::new(),
+        let mut documents = match eligible.documents {
+            _ if limit == 0 => Vec::new(),
             Some(among) if self.are_few(among) => {
-                let rows = |part: &OrderedPart| part.rows_among(among).into_iter().map(|row| part.base + row).collect::<Vec<_>>();
+                let rows = |part: &OrderedPart| {
+                    part.rows_among(among, eligible.fields).into_iter().map(|row| part.base + row).collect::<Vec<_>>()
+                };
                 self.exact(self.parts.iter().flat_map(rows), query)
             }
-            _ if self.rows <= FEW => self.exact(self.live(among), query),
-            _ => self.by_codes(query, limit, among),
+            _ if self.rows <= FEW => self.exact(self.all_of(eligible), query),
+            _ => self.by_codes(query, limit, eligible).into_iter().collect(),
         };
-        let mut documents: Vec<(u64, f32)> = found.into_iter().collect();
         let better = |a: &(u64, f32), b: &(u64, f32)| -> Ordering {
             b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0)))
         };
@@ -226,20 +248,23 @@ impl PassageTable {
     /// How many of the `limit` documents nearest to each of `sample` passages, taken evenly from all, are found: the share, and of how many
     /// passages.
     pub(crate) fn recall(&self, limit: usize, sample: usize) -> (f64, usize) {
-        let live: Vec<usize> = self.live(None).collect();
+        let live: Vec<usize> = self.all_of(Eligible::default()).collect();
         let sample = sample.min(live.len());
         let (mut found, mut of) = (0, 0);
         for at in 0..sample {
             let query = self.direction(self.vector(live[at * live.len() / sample]));
-            let best = |all: HashMap<u64, f32>| -> Vec<f32> {
-                let mut best: Vec<f32> = all.into_values().collect();
+            let best = |all: Vec<(u64, f32)>| -> Vec<f32> {
+                let mut best: Vec<f32> = all.into_iter().map(|(_, similarity)| similarity).collect();
                 best.sort_by(|a, b| b.total_cmp(a));
                 best.truncate(limit);
                 best
             };
             let right = best(self.exact(live.iter().copied(), &query));
-            let mine: Vec<f32> =
-                self.nearest(&query, limit, None, |number| number).into_iter().map(|(_, similarity)| similarity).collect();
+            let mine: Vec<f32> = self
+                .nearest(&query, limit, Eligible::default(), |number| number)
+                .into_iter()
+                .map(|(_, similarity)| similarity)
+                .collect();
             // Similarities are exact, so each that is at least the last of the right ones belongs to one of them, or to its equal.
             let last = right.last().copied().unwrap_or(f32::MAX);
             found += mine.iter().filter(|similarity| **similarity >= last).count().min(right.len());
@@ -269,30 +294,38 @@ impl PassageTable {
         among.len() <= FEW.max(self.rows / 64)
     }
 
-    /// The positions of all passages that were not deleted, of these documents where some are named.
-    fn live(&self, among: Option<&NumberSet>) -> impl Iterator<Item = usize> {
+    /// The positions of all passages that may be found.
+    fn all_of(&self, eligible: Eligible<'_>) -> impl Iterator<Item = usize> {
         let all = self.parts.iter().flat_map(|part| (0..part.part.rows()).map(move |row| (part, row)));
         let wanted = move |(part, row): &(&OrderedPart, usize)| {
-            part.part.is_live(*row) && among.is_none_or(|among| among.contains(part.part.documents()[*row]))
+            let of_document = eligible.documents.is_none_or(|among| among.contains(part.part.documents()[*row]));
+            of_document && part.may_be_found(*row, eligible.fields)
         };
         all.filter(wanted).map(|(part, row)| part.base + row)
     }
 
     /// The best similarity of each document at these positions.
-    fn exact(&self, positions: impl Iterator<Item = usize>, query: &Direction) -> HashMap<u64, f32> {
-        let positions: Vec<usize> = positions.collect();
-        let similarity = |&position: &usize| self.similarity(position, query);
-        let similarities: Vec<f32> = parallel::run(|| positions.par_iter().with_min_len(256).map(similarity).collect());
-        let mut found: HashMap<u64, f32> = HashMap::new();
+    fn exact(&self, positions: impl Iterator<Item = usize>, query: &Direction) -> Vec<(u64, f32)> {
+        let positions: Vec<u32> = positions.map(|position| position as u32).collect();
+        let compared = Compared { table: self, query, wanted: Eligible::default() };
+        let similarities = parallel::run(|| similarities(&positions, &compared));
+        let mut found: Vec<(u64, f32)> = Vec::with_capacity(positions.len());
         for (position, similarity) in positions.into_iter().zip(similarities) {
-            let part = self.part(position);
-            let best = found.entry(part.part.documents()[position - part.base]).or_insert(similarity);
-            *best = best.max(similarity);
+            let document = compared.document(position as usize);
+            // A document's passages mostly follow each other.
+            match found.last_mut() {
+                Some((last, best)) if *last == document => *best = best.max(similarity),
+                _ => found.push((document, similarity)),
+            }
+        }
+        if !found.is_sorted_by(|a, b| a.0 < b.0) {
+            found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.total_cmp(&a.1)));
+            found.dedup_by_key(|(document, _)| *document);
         }
         found
     }
 
-    fn by_codes(&self, query: &Direction, limit: usize, among: Option<&NumberSet>) -> HashMap<u64, f32> {
+    fn by_codes(&self, query: &Direction, limit: usize, wanted: Eligible<'_>) -> HashMap<u64, f32> {
         let Some(rotation) = &self.rotation else { return HashMap::new() };
         let deviations = f32::from_bits(self.deviations.load(AtomicOrdering::Relaxed));
         let by_distance = self.metric == Metric::Euclidean;
@@ -308,7 +341,7 @@ impl PassageTable {
             });
         }
         let mut bounds = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, among }, limit, &mut bounds));
+        let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, wanted }, limit, &mut bounds));
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bounds);
         found
     }
@@ -318,18 +351,32 @@ impl PassageTable {
 struct Compared<'a> {
     table: &'a PassageTable,
     query: &'a Direction,
-    among: Option<&'a NumberSet>,
+    wanted: Eligible<'a>,
 }
 
 impl Rows for Compared<'_> {
     fn eligible(&self, part: usize, row: usize) -> u32 {
         let part = &self.table.parts[part].part;
-        let live = part.live_among(row);
-        match self.among {
+        let mut live = part.live_among(row);
+        if let Some(fields) = self.wanted.fields {
+            let rows = row..part.rows().min(row + BLOCK);
+            let bits = rows.enumerate().map(|(at, row)| u32::from(fields.contains(&part.span(row).field)) << at);
+            live &= bits.fold(0, |all, bit| all | bit);
+        }
+        match self.wanted.documents {
             None => live,
             Some(among) => {
-                let documents = part.documents()[row..].iter().take(BLOCK).enumerate();
-                documents.fold(0, |bits, (at, document)| bits | u32::from(among.contains(*document)) << at) & live
+                let documents = &part.documents()[row..];
+                let documents = &documents[..documents.len().min(BLOCK)];
+                // Where each document has one passage their numbers mostly follow each other.
+                let first = documents.first().copied().unwrap_or_default();
+                let gaps =
+                    documents.iter().enumerate().fold(0, |gaps, (at, document)| gaps | document ^ first.wrapping_add(at as u64));
+                let each = || {
+                    let bits = documents.iter().enumerate().map(|(at, document)| u32::from(among.contains(*document)) << at);
+                    bits.fold(0, |all, bit| all | bit)
+                };
+                live & if gaps == 0 && documents.len() == BLOCK { among.bits_from(first) } else { each() }
             }
         }
     }
@@ -337,6 +384,11 @@ impl Rows for Compared<'_> {
     fn document(&self, position: usize) -> u64 {
         let part = self.table.part(position);
         part.part.documents()[position - part.base]
+    }
+
+    fn expect(&self, position: usize) {
+        let part = self.table.part(position);
+        mapped::prefetch(part.part.vector(position - part.base).0);
     }
 
     fn similarity(&self, position: usize) -> f32 {

@@ -41,10 +41,13 @@ pub(super) struct Rows<'a> {
     pub(super) metric: Metric,
 }
 
+/// In place of the field of a passage that is from none: its document has no text, and a vector of its own.
+pub(super) const NO_FIELD: u64 = u64::MAX;
+
 /// Where the text of a passage is from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The field, by its place in the schema.
+    /// The field, by its place in the schema; [`NO_FIELD`] for a vector of none.
     pub(crate) field: u64,
     /// Byte offsets in that field's text.
     pub(crate) start: u64,

@@ -19,6 +19,7 @@ mod logits;
 mod parts;
 mod reader;
 mod rescue;
+mod rows;
 mod settings;
 mod table;
 mod thread;

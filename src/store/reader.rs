@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
 
+use super::codes::NO_FIELD;
 use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, ORDINAL, PASSAGES, START, TEXT, TOKENS, VECTOR, document_values};
 use super::compaction::Extent;
 use super::files::{FileRecord, SoundFiles};
@@ -31,7 +32,12 @@ pub(crate) struct DocumentIndex {
 
 impl DocumentIndex {
     fn position(&self, number: u64) -> Option<usize> {
-        self.numbers.binary_search(&number).ok()
+        // Where nothing was deleted, numbers follow each other; otherwise a number is before the place that it would have then.
+        let place = usize::try_from(number.checked_sub(*self.numbers.first()?)?).ok()?;
+        match self.numbers.get(place) {
+            Some(found) if *found == number => Some(place),
+            _ => self.numbers[..place.min(self.numbers.len())].binary_search(&number).ok(),
+        }
     }
 
     /// The key of a document.
@@ -93,7 +99,7 @@ impl PassageIndex {
 }
 
 /// A passage as it is kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct StoredPassage {
     pub(crate) field: String,
     pub(crate) start: u64,
@@ -143,8 +149,8 @@ impl Generation {
         sound.check(&layout.documents(), &manifest(&header.files.documents, header.documents_version))?;
         sound.check(&layout.passages(), &manifest(&header.files.passages, header.passages_version))?;
         // A thread each, so that hits' fields and passages are read at the same time.
-        let documents = Table::open(layout.documents(), header.documents_version, &LanceThread::start()?)?;
-        let passages = Table::open(layout.passages(), header.passages_version, &LanceThread::start()?)?;
+        let documents = Table::open(layout.documents(), header.documents_version, &LanceThread::for_reading()?)?;
+        let passages = Table::open(layout.passages(), header.passages_version, &LanceThread::for_reading()?)?;
         Ok(Self { layout, header, documents, passages, sound, _pin: pin })
     }
 
@@ -420,7 +426,7 @@ pub(super) fn spans_of(table: &Table, schema: &Schema, batch: &RecordBatch) -> R
     let place = |name: &str| {
         let place = schema.fields().iter().position(|field| field.name() == name);
         // A document of an application's vectors alone has a passage of no field.
-        place.or((name.is_empty()).then_some(schema.fields().len())).map(|place| place as u64).ok_or_else(|| {
+        place.map(|place| place as u64).or(name.is_empty().then_some(NO_FIELD)).ok_or_else(|| {
             let fact = format!("a passage is from field {name:?}, which the schema does not have");
             StorageError::Inconsistent { path: table.path().to_path_buf(), fact }
         })

@@ -10,13 +10,14 @@ use futures::TryStreamExt;
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::optimize::{CompactionOptions, CompactionPlan, IgnoreRemap, TaskData, commit_compaction};
 use lance::dataset::transaction::Operation;
-use lance::dataset::{Dataset, NewColumnTransform, ProjectionRequest, WriteMode, WriteParams};
+use lance::dataset::{Dataset, NewColumnTransform, WriteMode, WriteParams};
 use lance::session::Session;
 use lance_table::format::Fragment;
 use lance_table::io::deletion::relative_deletion_file_path;
 
 use super::compaction::{CompactionLimits, Extent, dead_rows};
 use super::layout::sync_directory;
+use super::rows::OpenReaders;
 use super::thread::LanceThread;
 use crate::error::StorageError;
 
@@ -31,6 +32,7 @@ const HINT: &str = "latest_version_hint.json";
 pub(super) struct Table {
     path: PathBuf,
     dataset: Dataset,
+    readers: Arc<OpenReaders>,
     thread: LanceThread,
 }
 
@@ -66,7 +68,7 @@ impl Table {
             let params = WriteParams { mode: WriteMode::Create, ..params() };
             runtime.block_on(Dataset::write(nothing, uri.as_str(), Some(params)))
         })?;
-        Ok(Self { path, dataset, thread: thread.clone() })
+        Ok(Self { path, dataset, thread: thread.clone(), readers: Arc::default() })
     }
 
     pub(super) fn open(path: PathBuf, version: u64, thread: &LanceThread) -> Result<Self, StorageError> {
@@ -76,7 +78,7 @@ impl Table {
             let session = Arc::new(Session::new(1 << 20, 32 << 20, Arc::default()));
             runtime.block_on(DatasetBuilder::from_uri(uri).with_session(session).with_version(version).load())
         })?;
-        Ok(Self { path, dataset, thread: thread.clone() })
+        Ok(Self { path, dataset, thread: thread.clone(), readers: Arc::default() })
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -178,20 +180,21 @@ impl Table {
 
     /// The rows at these addresses, in this order. Addresses must differ.
     pub(super) fn take(&self, addresses: &[u64], columns: &[&str]) -> Result<RecordBatch, StorageError> {
-        let dataset = self.dataset.clone();
+        let (dataset, readers) = (self.dataset.clone(), self.readers.clone());
         let (wanted, columns): (Vec<u64>, Vec<String>) =
             (addresses.to_vec(), columns.iter().map(|&name| name.to_owned()).collect());
-        let batch = self.thread.run(&self.path, "reading rows", move |runtime| {
-            let projection = ProjectionRequest::from_columns(&columns, dataset.schema());
-            runtime.block_on(dataset.take_rows(&wanted, projection))
-        })?;
+        let batch = self
+            .thread
+            .run(&self.path, "reading rows", move |runtime| runtime.block_on(readers.take(&dataset, &wanted, &columns)))?;
         // Lance leaves out rows that do not exist, without a word.
-        if batch.num_rows() != addresses.len() {
-            let fact =
-                format!("expected {} rows at the addresses that its own scan gave, found {}", addresses.len(), batch.num_rows());
-            return Err(StorageError::Inconsistent { path: self.path.clone(), fact });
+        let found = batch.as_ref().map_or(0, RecordBatch::num_rows);
+        match batch {
+            Some(batch) if found == addresses.len() => Ok(batch),
+            _ => {
+                let fact = format!("expected {} rows at the addresses that its own scan gave, found {found}", addresses.len());
+                Err(StorageError::Inconsistent { path: self.path.clone(), fact })
+            }
         }
-        Ok(batch)
     }
 
     /// What this version is made of: paths from the table's directory, its manifest first. Lance also writes a file for each transaction,

@@ -1,8 +1,8 @@
 //! The first stage: its modes, its three numbers, and queries of every kind.
 
-use fossick::{Error, Fusion, Mode, Response, SchemaError, SearchError};
+use fossick::{Error, Fusion, Index, Mode, Options, Response, SchemaError, SearchError};
 
-use crate::common::{encoded_index, judge, keys, note, vectors_index, words_index};
+use crate::common::{encoded_index, encoder, judge, keys, note, vectors_index, words_index};
 
 #[test]
 fn each_mode_shows_the_ranks_of_its_own_legs() {
@@ -188,6 +188,13 @@ fn an_application_may_hold_all_threads_of_rayons_pool() {
         .map(|_| snapshot.search("dough rests overnight").rerank(2, &judge()).run().unwrap().hits[0].key.clone())
         .collect();
     assert!(found.iter().all(|key| key == "bread"));
+    // A thread that waits for us must not take up other work of the application, which may wait for what it holds.
+    let lock = std::sync::Mutex::new(());
+    let fresh = Index::open(index.path(), Options::new().encoder(encoder())).unwrap().snapshot().unwrap();
+    (0..32).into_par_iter().for_each(|_| {
+        let _held = lock.lock().unwrap();
+        fresh.search("dough rests overnight").run().unwrap();
+    });
     let writer = std::sync::Mutex::new(index.writer().unwrap());
     (0..40).into_par_iter().for_each(|n| writer.lock().unwrap().add(note(&n.to_string(), "", "some text")).unwrap());
     writer.into_inner().unwrap().commit().unwrap();

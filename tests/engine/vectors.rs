@@ -228,3 +228,90 @@ fn an_index_measures_its_own_recall() {
     let (_directory, words) = crate::common::words_index();
     assert!(words.snapshot().unwrap().recall_check(10, 5).is_err());
 }
+
+/// Documents with a vector for their title, two of three with one for the picture that they name; every fifth has no title.
+fn of_fields(number: u64, dimension: usize) -> Document {
+    let mut document = Document::new(number.to_string()).set("number", number as i64).set("picture", format!("{number}.png"));
+    if !number.is_multiple_of(5) {
+        document = document.set("title", format!("  Title {number}"));
+    }
+    if !number.is_multiple_of(3) {
+        document = document.vector_of("picture", vector(2 * number + 1, dimension));
+    }
+    document.vector_of("title", vector(2 * number, dimension))
+}
+
+#[test]
+fn a_document_is_as_near_as_the_nearest_of_the_vectors_that_its_fields_have() {
+    const DIMENSION: usize = 96;
+    // Few, which are all compared; and so many that codes are gone by.
+    for documents in [300, ROWS] {
+        let directory = tempfile::tempdir().unwrap();
+        let schema = Schema::builder().heading("title").stored("picture").integer("number").build().unwrap();
+        let options = Options::new().schema(schema).own_vectors(DIMENSION);
+        let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
+        let mut writer = index.writer().unwrap();
+        (0..documents).for_each(|number| writer.add(of_fields(number, DIMENSION)).unwrap());
+        writer.commit().unwrap();
+        assert!(!writer.update(of_fields(1, DIMENSION)).unwrap(), "nothing has changed");
+        let other = of_fields(1, DIMENSION).vector_of("picture", vector(7, DIMENSION));
+        assert!(writer.update(other).unwrap(), "a vector is content");
+        writer.add(of_fields(1, DIMENSION)).unwrap();
+        writer.commit().unwrap();
+        drop(writer);
+        assert_eq!(code_files(&index).is_empty(), documents < 1000);
+        assert!(index.verify().unwrap().is_sound());
+
+        let snapshot = index.snapshot().unwrap();
+        for (fields, below) in [
+            (vec!["title", "picture"], documents),
+            (vec!["picture"], documents),
+            (vec!["title"], documents / 2),
+            (vec!["picture"], 40),
+        ] {
+            let (mut found, mut of) = (0, 0);
+            for query in 0..10 {
+                let asked = vector(1_000_000 + query, DIMENSION);
+                let near = |number: u64| -> Option<f64> {
+                    let title = fields.contains(&"title").then_some(2 * number);
+                    let picture = (fields.contains(&"picture") && !number.is_multiple_of(3)).then_some(2 * number + 1);
+                    let seeds = title.into_iter().chain(picture);
+                    seeds.map(|seed| cosine(&vector(seed, DIMENSION), &asked)).reduce(f64::max)
+                };
+                let mut right: Vec<(f64, u64)> =
+                    (0..below).filter_map(|number| near(number).map(|near| (near, number))).collect();
+                right.sort_by(|a, b| b.0.total_cmp(&a.0));
+                right.truncate(50);
+                let search = snapshot.search("x").mode(Mode::Semantic).vector(asked.clone()).candidates(50).limit(50);
+                let search = search.filter(Filter::less("number", below as i64));
+                let hits =
+                    if fields.len() == 2 { search.run() } else { search.vector_fields(fields.clone()).run() }.unwrap().hits;
+                assert_eq!(hits.len(), right.len());
+                for hit in &hits {
+                    let number = hit.key.parse().unwrap();
+                    assert!((f64::from(hit.score) - near(number).unwrap()).abs() < 1e-5);
+                    let passage = hit.passage.as_ref();
+                    let expected = (number % 5 != 0).then(|| format!("Title {number}"));
+                    assert_eq!(passage.map(|passage| passage.text.clone()), expected, "what can be read of it");
+                    assert_eq!(passage.map(|passage| (passage.field.as_str(), passage.start)), expected.map(|_| ("title", 2)));
+                }
+                let mine: HashSet<u64> = hits.iter().map(|hit| hit.key.parse().unwrap()).collect();
+                found += right.iter().filter(|(_, number)| mine.contains(number)).count();
+                of += right.len();
+            }
+            assert!(found as f64 >= 0.99 * of as f64, "{fields:?} below {below} of {documents}: {found} of {of}");
+        }
+
+        let unknown = snapshot.search("x").vector(vector(1, DIMENSION)).vector_fields(["pictures"]).run();
+        let message = unknown.unwrap_err().to_string();
+        assert!(message.contains("\"pictures\" is not in the schema (it has title, picture, number)"), "{message}");
+        let mut writer = index.writer().unwrap();
+        let refused = |document: Document, writer: &mut fossick::Writer| writer.add(document).unwrap_err().to_string();
+        let message = refused(Document::new("a").vector_of("pictures", vector(1, DIMENSION)), &mut writer);
+        assert!(message.contains("document \"a\": field \"pictures\" is not in the schema"), "{message}");
+        let message = refused(Document::new("a").vector_of("picture", [0.0; DIMENSION]), &mut writer);
+        assert!(message.contains("document \"a\", field \"picture\": the vector is all zero"), "{message}");
+        let message = refused(Document::new("a").set("title", "x"), &mut writer);
+        assert!(message.contains("has no vector"), "{message}");
+    }
+}

@@ -94,13 +94,13 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         return Err(Failure::new("--seconds takes more than 0 and less than 3600, --rounds at least 1"));
     }
     if let Some(directory) = &arguments.make {
-        search::make(directory, &arguments)?;
+        writeln!(anstream::stdout(), "{}", search::make(directory, &arguments)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let pairs = pairs(arguments.pairs.as_deref())?;
     let all = !(arguments.rerank || arguments.embed || arguments.search);
     let devices = devices(models)?;
-    let (mut rerank, mut embed, mut search) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rerank, mut embed, mut search, mut made) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for device in &devices {
         if all || arguments.rerank {
             rerank.push(judging(&models.judge(device)?, &pairs, &arguments)?);
@@ -110,13 +110,13 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         }
     }
     if all || arguments.search {
-        search = search::first_stage(models, &pairs, &arguments)?;
+        (made, search) = search::first_stage(models, &pairs, &arguments)?;
     }
     let mut out = anstream::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", json!({"rerank": rerank, "embed": embed, "search": search}))?;
+        writeln!(out, "{}", json!({"rerank": rerank, "embed": embed, "made": made, "search": search}))?;
     } else {
-        for (title, rows) in [("judging", rerank), ("embedding", embed), ("first stage", search)] {
+        for (title, rows) in [("judging", rerank), ("embedding", embed), ("indexing", made), ("first stage", search)] {
             if !rows.is_empty() {
                 writeln!(out, "{}", styled(STRONG, title))?;
             }

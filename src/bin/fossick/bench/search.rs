@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fossick::{Document, Filter, Index, Mode, Options, Schema, Snapshot};
@@ -30,33 +30,41 @@ const WORDS: u64 = 60;
 /// What a filter of a case keeps of a document, by its number from 0 to 99.
 const CASES: [(&str, Option<i64>); 3] = [("none", None), ("50%", Some(50)), ("1%", Some(1))];
 
-pub(super) fn first_stage(models: &ModelPlaces, pairs: &[Pairs], arguments: &Arguments) -> Result<Vec<Json>, Failure> {
+/// What making generated indexes took, and what the first stage takes.
+pub(super) fn first_stage(
+    models: &ModelPlaces,
+    pairs: &[Pairs],
+    arguments: &Arguments,
+) -> Result<(Vec<Json>, Vec<Json>), Failure> {
     let queries: Vec<&str> = pairs.iter().map(|pairs| pairs.query.as_str()).collect();
     if let Some(path) = &arguments.index {
         let index = models.open(path, false)?;
-        return modes(&index.snapshot()?, &queries, arguments);
+        return Ok((Vec::new(), modes(&index.snapshot()?, &queries, arguments)?));
     }
     let directory = match &arguments.keep {
         Some(directory) => directory.clone(),
         None => std::env::temp_dir().join(format!("fossick-bench-{}", std::process::id())),
     };
-    let mut lines = Vec::new();
+    let (mut made, mut lines) = (Vec::new(), Vec::new());
     for &rows in &arguments.rows {
         let path = directory.join(format!("{rows}-{}.fossick", arguments.dims));
-        let outcome = by_another_process(&path, rows, arguments).and_then(|()| cases(&path, rows, &queries, arguments));
+        let outcome = by_another_process(&path, rows, arguments).and_then(|line| {
+            made.extend(line);
+            cases(&path, rows, &queries, arguments)
+        });
         if arguments.keep.is_none() {
             // Left behind, it is found in the system's folder for such things.
             let _ = fs::remove_dir_all(&directory);
         }
         lines.extend(outcome?);
     }
-    Ok(lines)
+    Ok((made, lines))
 }
 
-/// Has the index made, if it is not there, so that what making it leaves in memory is not measured.
-fn by_another_process(path: &Path, rows: usize, arguments: &Arguments) -> Result<(), Failure> {
+/// Has the index made, if it is not there, so that what making it leaves in memory is not measured with the searches. Gives what that process says.
+fn by_another_process(path: &Path, rows: usize, arguments: &Arguments) -> Result<Option<Json>, Failure> {
     if path.join("CURRENT").exists() {
-        return Ok(());
+        return Ok(None);
     }
     fs::create_dir_all(path).map_err(|e| Failure::new(format_args!("{}: cannot be made: {e}; choose --keep", path.display())))?;
     let program = std::env::current_exe().map_err(Failure::new)?;
@@ -65,28 +73,39 @@ fn by_another_process(path: &Path, rows: usize, arguments: &Arguments) -> Result
     if let Some(clusters) = arguments.clusters {
         command.args(["--clusters", &clusters.to_string()]);
     }
-    match command.status().map_err(Failure::new)?.success() {
-        true => Ok(()),
-        false => Err(Failure::new(format_args!("{}: the index was not made; see above", path.display()))),
+    let done = command.stderr(Stdio::inherit()).output().map_err(Failure::new)?;
+    match serde_json::from_slice(&done.stdout) {
+        Ok(line) if done.status.success() => Ok(Some(line)),
+        _ => Err(Failure::new(format_args!("{}: the index was not made; see above", path.display()))),
     }
 }
 
-/// Makes the generated index.
-pub(super) fn make(path: &Path, arguments: &Arguments) -> Result<(), Failure> {
+/// Makes the generated index, and tells how fast and with how much memory.
+pub(super) fn make(path: &Path, arguments: &Arguments) -> Result<Json, Failure> {
     let rows = arguments.rows.first().copied().unwrap_or_default();
     let vectors = Vectors::new(rows, arguments);
     let schema = Schema::builder().text("text").integer("part").build()?;
     let index = Index::open_or_create(path, Options::new().schema(schema).own_vectors(arguments.dims))?;
     let words: Vec<&str> = CASEBOOK.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 2).collect();
     let mut writer = index.writer()?;
+    let (begun, mut most) = (Instant::now(), None);
     for row in 0..rows as u64 {
+        if row % 4096 == 0 {
+            most = most.max(anonymous_megabytes());
+        }
         let text: Vec<&str> = (0..WORDS).map(|at| words[(mixed(row * WORDS + at) % words.len() as u64) as usize]).collect();
         let document = Document::new(row.to_string()).set("text", text.join(" ")).set("part", part(row));
         writer.add(document.vector(vectors.of(row)))?;
     }
     writer.commit()?;
+    let took = begun.elapsed();
+    most = most.max(anonymous_megabytes());
     writer.compact()?;
-    Ok(())
+    Ok(json!({
+        "rows": rows,
+        "documents_per_s": (rows as f64 / took.as_secs_f64()).round(),
+        "anonymous_mb": most.max(anonymous_megabytes()),
+    }))
 }
 
 /// The number that a document is filtered by.

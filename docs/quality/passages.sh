@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# nDCG@10 of each stage for ways of cutting passages, on development queries only: docs/quality/passages.sh ../shared/data [COLLECTION...]
+#
+# Collections: scifact (train queries), nfcorpus (dev), cases and opinions (the twelve legal ones, the first 20 candidates judged). Each way makes an index anew: minutes
+# a collection on two cores, a quarter of an hour for the full-length opinions. The collections are not part of this repository.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data=$1
+shift
+[ -d "$data" ] || { echo "skipped: $data is not there"; exit 0; }
+wanted=("${@:-scifact nfcorpus cases opinions}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ -z "${FOSSICK:-}" ]; then
+  cargo build --locked --bin fossick --example second_process
+  FOSSICK=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/fossick
+fi
+ways=("" "--passage-tokens 96" "--passage-tokens 256" "--overlap-tokens 0" "--overlap-tokens 48" "--boundary paragraph" "--without-heading")
+for name in ${wanted[*]}; do
+  case $name in
+    scifact) corpus=beir/scifact/corpus.jsonl.gz queries=beir/scifact/queries.jsonl.gz qrels=beir/scifact/qrels/train.tsv more="--rerank 0" ;;
+    nfcorpus) corpus=beir/nfcorpus/corpus.jsonl.gz queries=beir/nfcorpus/queries.jsonl.gz qrels=beir/nfcorpus/qrels/dev.tsv more="--rerank 0" ;;
+    cases) corpus=legal/cases.jsonl.gz queries=legal/queries-dev.jsonl qrels=legal/qrels-dev.tsv more="--rerank 20 --indexed-only" ;;
+    opinions) corpus=legal/opinions-full.jsonl.gz queries=legal/queries-dev.jsonl qrels=legal/qrels-dev.tsv more="--rerank 20 --indexed-only" ;;
+    *) echo "no collection $name"; exit 2 ;;
+  esac
+  for way in "${ways[@]}"; do
+    index="$work/$name.fossick"
+    rm -rf "$index"
+    # shellcheck disable=SC2086
+    "$FOSSICK" index "$index" "$data/$corpus" $way > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    # shellcheck disable=SC2086
+    "$FOSSICK" eval "$index" --queries "$data/$queries" --qrels "$data/$qrels" $more --json > "$work/report.json"
+    python3 -c 'import json, sys
+report = json.load(open(sys.argv[1]))
+stages = " ".join("%s %.4f" % (name, stage["ndcg@10"]) for name, stage in report["stages"].items())
+print("%s %s: %d queries: %s" % (sys.argv[2], sys.argv[3] or "as it is", report["queries"], stages), flush=True)' "$work/report.json" "$name" "$way"
+  done
+done
