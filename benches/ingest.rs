@@ -51,8 +51,9 @@ fn many(rows: u64) {
 }
 
 fn ingest(criterion: &mut Criterion) {
-    if let Some(rows) = std::env::var("FOSSICK_ROWS").ok().and_then(|rows| rows.parse().ok()) {
-        return many(rows);
+    if let Some(rows) = std::env::var_os("FOSSICK_ROWS") {
+        let rows = rows.to_str().and_then(|rows| rows.parse().ok()).filter(|rows| *rows > 0);
+        return many(rows.expect("FOSSICK_ROWS is a number of documents"));
     }
     let mut group = criterion.benchmark_group("ingest");
     group.sample_size(10);

@@ -331,7 +331,9 @@ pub enum IngestError {
         expected: String,
     },
     /// A document without a vector in an index whose vectors the application brings.
-    #[error("document {key:?}: has no vector; this index takes vectors from the application, set one with `Document::vector`")]
+    #[error(
+        "document {key:?}: has no vector; this index takes vectors from the application, set one with `Document::vector` or `Document::vector_of`"
+    )]
     VectorRequired {
         /// The document's key.
         key: String,

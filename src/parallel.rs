@@ -26,13 +26,15 @@ fn is_of_another_pool(pool: &ThreadPool) -> bool {
     rayon::current_thread_index().is_some() && pool.current_thread_index().is_none()
 }
 
-/// Has `beside` done on the pool while the caller does `here`, which may use the pool as well. Neither may wait for a lock under which others
+/// Has `beside` done on the pool while the caller does `here`, which may use the pool as well. `beside` must not wait for a lock under which others
 /// use the pool.
 pub(crate) fn beside<R>(beside: impl FnOnce() + Send, here: impl FnOnce() -> R) -> R {
     match pool() {
         Some(pool) if is_of_another_pool(pool) => std::thread::scope(|scope| {
-            scope.spawn(beside);
-            here()
+            let beside = scope.spawn(beside);
+            let done = here();
+            beside.join().unwrap_or_else(|panic| resume_unwind(panic));
+            done
         }),
         Some(pool) => pool.in_place_scope(|scope| {
             scope.spawn(|_| beside());

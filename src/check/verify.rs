@@ -232,7 +232,8 @@ fn unusable_vectors(passages: &PassageIndex, dimension: Option<usize>) -> Vec<St
 fn misplaced(document: &Stated, values: &[(String, Value)], passage: &StoredPassage, generation: &Generation) -> Option<String> {
     let kind = generation.header.schema.field(&passage.field).map(|field| field.kind());
     // Of a vector that the application brought for a field without text, or for none.
-    if passage.text.is_empty() && passage.start == passage.end {
+    let own = matches!(generation.header.vectors, VectorSource::Application(..));
+    if own && passage.text.is_empty() && passage.start == passage.end {
         return None;
     }
     let searched = kind.is_some_and(FieldType::is_searched);

@@ -47,7 +47,7 @@ struct Best {
 
 impl Best {
     fn new(limit: usize) -> Self {
-        Self { limit, found: Vec::with_capacity(2 * limit), full: 2 * limit, threshold: Score::NEG_INFINITY }
+        Self { limit, found: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY }
     }
 
     fn offer(&mut self, number: u64, score: Score) {
@@ -68,7 +68,48 @@ impl Best {
         self.threshold = self.threshold.max(last.1.next_down());
         let threshold = self.threshold;
         self.found.retain(|(_, score)| *score > threshold);
-        // Where many tie, more are left.
-        self.full = self.found.len() + self.limit;
+        // Where many tie, more than `limit` are left; then room for as many again, or each few would be sorted anew.
+        self.full = 2 * self.found.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_best_and_whoever_ties_with_the_last_are_left(scores in prop::collection::vec(0u8..20, 1..300), limit in 1usize..40) {
+            let mut best = Best::new(limit);
+            for (number, score) in (0..).zip(&scores) {
+                best.offer(number, f32::from(*score));
+            }
+            best.cut();
+            let mut sorted = scores.clone();
+            sorted.sort_unstable_by(|a, b| b.cmp(a));
+            let last = sorted[limit.min(sorted.len()) - 1];
+            let mut expected: Vec<u64> = (0..).zip(&scores).filter(|(_, score)| **score >= last).map(|(number, _)| number).collect();
+            let mut found: Vec<u64> = best.found.into_iter().map(|(number, _)| number).collect();
+            found.sort_unstable();
+            if scores.len() < limit {
+                expected = (0..scores.len() as u64).collect();
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_million_that_tie_are_not_sorted_again_for_every_few() {
+        let mut best = Best::new(1);
+        let mut cuts = 0;
+        for number in 0..1_000_000 {
+            let full = best.full;
+            best.offer(number, 1.0);
+            cuts += usize::from(best.full != full);
+        }
+        assert_eq!(best.found.len(), 1_000_000);
+        assert!(cuts < 30, "{cuts}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::trouble::{known, shorten};
+use super::trouble::shorten;
 use super::{Comparison, Filter, MOST_DEEP, MOST_LEAVES, Query};
 use crate::error::QueryError;
 use crate::schema::{FieldType, Schema, Value};
@@ -113,7 +113,7 @@ impl Check<'_> {
             at: None,
             place: place(clause),
             field: shorten(field),
-            known: known(self.schema),
+            known: self.schema.known(),
             remedy: KNOWN_NAME,
         })
     }

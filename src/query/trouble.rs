@@ -19,7 +19,7 @@ pub(super) fn syntax(
 
 /// A name at byte `at` that is no field.
 pub(super) fn unknown_field(text: &str, at: usize, field: &str, schema: &Schema, remedy: &'static str) -> QueryError {
-    QueryError::UnknownField { at: Some(at), place: place(text, at), field: shorten(field), known: known(schema), remedy }
+    QueryError::UnknownField { at: Some(at), place: place(text, at), field: shorten(field), known: schema.known(), remedy }
 }
 
 /// Something at byte `at` that a field of that type does not take.
@@ -40,11 +40,6 @@ pub(super) fn unfit(
         found: found.into().into(),
         remedy,
     }
-}
-
-/// The names of the schema's fields.
-pub(super) fn known(schema: &Schema) -> String {
-    schema.fields().iter().map(|field| field.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// A byte of a text, with what stands there.

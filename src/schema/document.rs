@@ -46,9 +46,11 @@ impl Document {
     /// Brings the vector of one of its fields, of whatever type that is: of its title, its text, the picture whose path it stores. A document may bring
     /// one for each field; it is as near to a query as the nearest of them, or of those that
     /// [`Search::vector_fields`](crate::Search::vector_fields) names. All vectors of an index have the same number of components; shorter ones may be
-    /// filled up with zeros, which changes no similarity.
+    /// filled up with zeros, which changes no similarity as long as the queries for them are filled up too.
     ///
-    /// Each is a passage of the document: the whole of the field's text, where it has one.
+    /// Each is a passage of the document: the whole of the field's text, where that is a heading or a text. Only such passages can be shown with a hit and
+    /// read by a cross-encoder, so a document with a picture's vector alone can be neither. [`Document::vector`] counts as one of the first
+    /// text field, or of the first heading where there is no text.
     #[must_use]
     pub fn vector_of(self, field: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
         self.with_vector(Some(field.into()), vector.into())

@@ -194,6 +194,11 @@ impl Schema {
         self.fields.iter().find(|field| field.name == name)
     }
 
+    /// The names of all fields, for messages.
+    pub(crate) fn known(&self) -> String {
+        self.fields.iter().map(Field::name).collect::<Vec<_>>().join(", ")
+    }
+
     /// The names of the fields of one type.
     pub(crate) fn names_of(&self, kind: FieldType) -> impl Iterator<Item = &str> {
         self.fields.iter().filter(move |field| field.kind == kind).map(Field::name)
@@ -216,7 +221,7 @@ impl Schema {
             self.field(name).ok_or_else(|| SchemaError::UnknownField {
                 key: shorten(key, 60),
                 field: name.to_owned(),
-                known: self.fields.iter().map(Field::name).collect::<Vec<_>>().join(", "),
+                known: self.known(),
             })
         };
         for field in document.own_vectors().filter_map(|(field, _)| field) {

@@ -127,7 +127,7 @@ type Near = (Vec<(u64, f32)>, Direction);
 
 /// Whether there is anything for the vectors' leg to do. Also for a lexical search that will be judged: it tells which passages to judge.
 fn uses_vector(search: &Search<'_>, text: &str, mode: Mode) -> bool {
-    let known = search.vector.is_some() || search.direction.is_some();
+    let known = search.vector.is_some() || search.like.is_some();
     let helps = search.judge.is_some() && search.rerank > 0 && (known || search.snapshot.encoder().is_some());
     search.sort.is_none() && (mode != Mode::Lexical || !text.is_empty() && helps)
 }
@@ -144,11 +144,15 @@ fn by_vector(
         return Ok(None);
     }
     let snapshot = search.snapshot;
-    let known = search.vector.as_ref().or(search.direction.as_ref());
+    let fields = search.vector_places();
     let begun = Instant::now();
-    let vector = match (known, snapshot.encoder()) {
-        (Some(vector), _) => vector.clone(),
-        (None, Some(encoder)) => {
+    let vector = match (&search.vector, search.like, snapshot.encoder()) {
+        (Some(vector), _, _) => vector.clone(),
+        (None, Some(document), _) => match snapshot.passages()?.mean_of(document, fields.as_deref()) {
+            Some(vector) => vector,
+            None => return Ok(None),
+        },
+        (None, None, Some(encoder)) => {
             let encoded = encoder.encode_query(text)?;
             if encoded.truncated {
                 response.notes.push(Note::QueryTruncated { most: encoder.max_tokens() });
@@ -156,7 +160,7 @@ fn by_vector(
             response.used(encoder.device(), encoder.identity().name(), encoder.fallback());
             encoded.vector
         }
-        (None, None) => return Ok(None),
+        (None, None, None) => return Ok(None),
     };
     response.timings.encode = begun.elapsed();
     let begun = Instant::now();
@@ -169,7 +173,6 @@ fn by_vector(
         // The candidates are the words'; their passages are compared when they are chosen from.
         Mode::Lexical => Vec::new(),
         _ => {
-            let fields = search.vector_places();
             let eligible = Eligible { documents: among, fields: fields.as_deref() };
             let depth = search.depths.1.unwrap_or(search.candidates);
             passages.nearest(&direction, depth, eligible, |number| documents.key(number).unwrap_or_default())

@@ -108,13 +108,10 @@ pub(super) fn choose(
             let fields = search.vector_places();
             let score = |position: usize| {
                 let (_, span) = table.place(position);
-                match &fields {
-                    // Nothing to read.
-                    _ if span.start == span.end => f32::NEG_INFINITY,
-                    // Not what the question is about, but better than nothing.
-                    Some(fields) if !fields.contains(&span.field) => f32::MIN,
-                    _ => table.similarity(position, direction),
-                }
+                let has_text = span.start < span.end;
+                // One from another field is not what the question is about, but better than nothing to read.
+                let asked = fields.as_ref().is_none_or(|fields| fields.contains(&span.field));
+                (u8::from(has_text) + u8::from(has_text && asked), table.similarity(position, direction))
             };
             let chosen: Vec<Vec<usize>> = documents.iter().map(|&document| table.best_of(document, most, score)).collect();
             let texts = read(&chosen)?;
@@ -126,7 +123,7 @@ pub(super) fn choose(
             let mut overlap = Overlap::new(search.snapshot, text);
             let overlaps: HashMap<usize, f32> =
                 texts.iter().map(|(&position, passage)| (position, overlap.with(&passage.text))).collect();
-            let score = |position: usize| overlaps.get(&position).copied().unwrap_or(0.0);
+            let score = |position: usize| (0, overlaps.get(&position).copied().unwrap_or(0.0));
             (documents.iter().map(|&document| table.best_of(document, most, score)).collect(), texts)
         }
     };

@@ -84,7 +84,7 @@ impl<'a> Running<'a> {
         let mut notes = Vec::new();
         let question = Question::of(&search, &mut notes)?;
         // Without words there is nothing for the models to read: all that meets the conditions is shown.
-        let by_vector = search.vector.is_some() || search.direction.is_some();
+        let by_vector = search.vector.is_some() || search.like.is_some();
         if search.sort.is_some() || question.text.is_empty() && !by_vector {
             mode = Mode::Lexical;
         } else if question.text.is_empty() && mode == Mode::Hybrid {

@@ -77,8 +77,8 @@ pub struct Search<'a> {
     pub(super) vector: Option<Vec<f32>>,
     /// The fields of whose passages the vectors' leg goes by; all where none are named.
     pub(super) vector_fields: Option<Vec<String>>,
-    /// What to look for by vectors, whatever the text says.
-    pub(super) direction: Option<Vec<f32>>,
+    /// The document whose vectors' mean is looked for, whatever the text says.
+    pub(super) like: Option<u64>,
     pub(super) candidates: usize,
     pub(super) rerank: usize,
     pub(super) judge: Option<&'a CrossEncoder>,
@@ -111,7 +111,7 @@ impl<'a> Search<'a> {
             mode: None,
             vector: None,
             vector_fields: None,
-            direction: None,
+            like: None,
             candidates: 100,
             rerank: 0,
             judge: None,
@@ -234,7 +234,7 @@ impl<'a> Search<'a> {
     }
 
     /// The text is for the judge, the tree for the words.
-    pub(super) fn like(mut self, tree: Query) -> Self {
+    pub(super) fn beside(mut self, tree: Query) -> Self {
         self.reading = Reading::Beside(tree);
         self
     }
@@ -401,10 +401,7 @@ impl<'a> Search<'a> {
         }
         let schema = self.snapshot.schema();
         match self.vector_fields.iter().flatten().find(|name| schema.field(name).is_none()) {
-            Some(name) => {
-                let known = schema.fields().iter().map(|field| field.name()).collect::<Vec<_>>().join(", ");
-                Err(SearchError::VectorField { field: name.clone(), known })
-            }
+            Some(name) => Err(SearchError::VectorField { field: name.clone(), known: schema.known() }),
             None => Ok(()),
         }
     }
@@ -429,7 +426,7 @@ impl<'a> Search<'a> {
                 return Err(SearchError::QueryVectorRefused { makes: "makes its own vectors" }.into());
             }
             (VectorSource::Nothing, Some(_)) => return Err(SearchError::QueryVectorRefused { makes: "keeps no vectors" }.into()),
-            (_, None) if mode == Mode::Lexical || self.direction.is_some() => {}
+            (_, None) if mode == Mode::Lexical || self.like.is_some() => {}
             (VectorSource::Nothing, None) => {
                 return Err(
                     missing("the index was made without vectors".to_owned(), "make an index with `Options::encoder`").into()

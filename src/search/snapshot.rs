@@ -183,14 +183,12 @@ impl Snapshot {
         let words = self.words()?.most_telling(&all, TELLING_WORDS)?.join(" ");
         let asked = if headings.is_empty() { &bodies } else { &headings };
         let asked: Vec<&str> = asked.iter().flat_map(|text| text.split_whitespace()).take(BEGINNING).collect();
-        let mut search = Search::new(self, &asked.join(" ")).like(Query::words(words)).filter(Filter::keys([key]).not());
-        search.direction = match self.dimension() {
-            Some(_) => self.passages()?.mean_of(number),
-            None => None,
-        };
-        // A document without text has no vector either.
-        if search.direction.is_none() {
-            search = search.mode(Mode::Lexical);
+        let mut search = Search::new(self, &asked.join(" ")).beside(Query::words(words)).filter(Filter::keys([key]).not());
+        // A document without text may have no vector either.
+        let has_vectors = self.dimension().is_some() && self.passages()?.mean_of(number, None).is_some();
+        match has_vectors {
+            true => search.like = Some(number),
+            false => search = search.mode(Mode::Lexical),
         }
         Ok(Some(search))
     }
@@ -220,7 +218,7 @@ impl Snapshot {
         Ok(RecallReport { k, queries, found_at_first: first, recall, widened, compares_all })
     }
 
-    /// The document with this key, as it was added, without a vector.
+    /// The document with this key, as it was added, without vectors.
     ///
     /// # Errors
     /// [`StorageError`] when the disk refuses.

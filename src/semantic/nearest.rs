@@ -38,7 +38,7 @@ pub(super) trait Rows: Sync {
     /// The document of the row at a position.
     fn document(&self, position: usize) -> u64;
     /// That the similarity of a row is asked for soon.
-    fn expect(&self, _position: usize) {}
+    fn prefetch(&self, _position: usize) {}
     /// The exact similarity.
     fn similarity(&self, position: usize) -> f32;
 }
@@ -180,7 +180,7 @@ pub(super) fn similarities(positions: &[u32], rows: &dyn Rows) -> Vec<f32> {
     let of_chunk = |(positions, similarities): (&[u32], &mut [f32])| {
         for (at, (&position, similarity)) in positions.iter().zip(similarities).enumerate() {
             if let Some(&next) = positions.get(at + AHEAD) {
-                rows.expect(next as usize);
+                rows.prefetch(next as usize);
             }
             *similarity = rows.similarity(position as usize);
         }

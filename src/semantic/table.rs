@@ -187,9 +187,12 @@ impl PassageTable {
     }
 
     /// The positions of a document's `most` best passages by `score`, best first; equal ones in the document's order.
-    pub(crate) fn best_of(&self, document: u64, most: usize, score: impl Fn(usize) -> f32) -> Vec<usize> {
-        let mut scored: Vec<(f32, usize)> = self.of_document(document).map(|position| (score(position), position)).collect();
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ///
+    /// Before the score counts how well a passage suits at all.
+    pub(crate) fn best_of(&self, document: u64, most: usize, score: impl Fn(usize) -> (u8, f32)) -> Vec<usize> {
+        let mut scored: Vec<((u8, f32), usize)> =
+            self.of_document(document).map(|position| (score(position), position)).collect();
+        scored.sort_by(|(a, _), (b, _)| b.0.cmp(&a.0).then_with(|| b.1.total_cmp(&a.1)));
         scored.truncate(most);
         scored.into_iter().map(|(_, position)| position).collect()
     }
@@ -227,10 +230,11 @@ impl PassageTable {
         documents
     }
 
-    /// The mean direction of a document's passages; `None` without any.
-    pub(crate) fn mean_of(&self, document: u64) -> Option<Vec<f32>> {
+    /// The mean direction of a document's passages, of those from some fields where those are named; `None` without any.
+    pub(crate) fn mean_of(&self, document: u64, fields: Option<&[u64]>) -> Option<Vec<f32>> {
         let mut sum: Vec<f32> = Vec::new();
-        for position in self.of_document(document) {
+        let asked = |position: &usize| fields.is_none_or(|fields| fields.contains(&self.place(*position).1.field));
+        for position in self.of_document(document).filter(asked) {
             let vector = self.vector(position);
             sum.resize(vector.len(), 0.0);
             sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
@@ -386,7 +390,7 @@ impl Rows for Compared<'_> {
         part.part.documents()[position - part.base]
     }
 
-    fn expect(&self, position: usize) {
+    fn prefetch(&self, position: usize) {
         let part = self.table.part(position);
         mapped::prefetch(part.part.vector(position - part.base).0);
     }

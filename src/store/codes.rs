@@ -5,7 +5,7 @@
 //! the rows are read into memory. `storage-format.md` has every byte.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use crate::mapped::Mapped;
 use crate::parallel;
 use crate::schema::Metric;
 
-const MAGIC: [u8; 16] = *b"fossick codes 1\n";
+const MAGIC: [u8; 16] = *b"fossick codes 2\n";
 /// Magic, checksum of all that follows, and six numbers of 8 bytes.
 const HEADER: usize = 16 + 8 + 6 * 8;
 /// Where parts of the file begin; a processor reads lines of this size.
@@ -253,46 +253,99 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let parts = Parts::new(dimension, count, pages.len()).ok_or_else(too_large)?;
     let length_of_data = fs::metadata(data).map_err(StorageError::io(data, "reading the vectors"))?.len();
 
-    let mut bytes = vec![0_u8; parts.vectors.end];
-    let center = mean((0..count.min(MOST_FOR_CENTER)).map(|at| scaled(at * count / count.min(MOST_FOR_CENTER))), dimension);
-    bytes[parts.center.clone()].copy_from_slice(cast_slice(&center));
-    let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
-    bytes[parts.pages.clone()].copy_from_slice(cast_slice(&table));
-    bytes[parts.documents.clone()].copy_from_slice(cast_slice(&rows.documents));
-    let spans: Vec<[u64; 3]> = rows.spans.iter().map(|span| [span.field, span.start, span.end]).collect();
-    bytes[parts.spans.clone()].copy_from_slice(cast_slice(&spans));
-    let inverses: Vec<f32> = lengths.iter().map(|length| inverse(*length)).collect();
-    bytes[parts.inverses.clone()].copy_from_slice(cast_slice(&inverses));
-    let rotation = Rotation::new(dimension);
-    let block = block_bytes(rotation.padded());
-    parallel::run(|| {
-        bytes[parts.blocks.clone()].par_chunks_mut(64 * block).enumerate().for_each(|(chunk, blocks)| {
-            let mut coder = Coder::new(&rotation, &center, rows.metric == Metric::Euclidean);
-            for (at, block) in blocks.chunks_mut(block).enumerate() {
-                let first = (64 * chunk + at) * BLOCK;
-                (first..count.min(first + BLOCK)).for_each(|row| {
-                    coder.write(&scaled(row), block, row - first);
-                });
-            }
-        });
-        let inline = bytes[parts.vectors.clone()].par_chunks_mut(4 * dimension).enumerate();
-        inline.for_each(|(row, bytes)| match extreme {
-            true => bytes.copy_from_slice(cast_slice(&scaled(row))),
-            false => bytes.copy_from_slice(cast_slice(rows.vector(row))),
-        });
-    });
-    bytes[..16].copy_from_slice(&MAGIC);
-    let numbers =
-        [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, kind(rows.metric)];
-    bytes[24..HEADER].copy_from_slice(cast_slice(&numbers));
-    let checksum = u64::from(crc32c::crc32c(&bytes[24..]));
-    bytes[16..24].copy_from_slice(&checksum.to_le_bytes());
-
     let directory = path.parent().unwrap_or(path);
     fs::create_dir_all(directory).map_err(StorageError::io(directory, "creating the directory"))?;
     let temporary = path.with_extension("tmp");
-    let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
+    let center = mean((0..count.min(MOST_FOR_CENTER)).map(|at| scaled(at * count / count.min(MOST_FOR_CENTER))), dimension);
+    let rotation = Rotation::new(dimension);
+    let block = block_bytes(rotation.padded());
+    let coded = |first_block: usize, blocks: &mut [u8]| {
+        let mut coder = Coder::new(&rotation, &center, rows.metric == Metric::Euclidean);
+        for (at, block) in blocks.chunks_mut(block).enumerate() {
+            let first = (first_block + at) * BLOCK;
+            (first..count.min(first + BLOCK)).for_each(|row| {
+                coder.write(&scaled(row), block, row - first);
+            });
+        }
+    };
+
+    let numbers =
+        [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, kind(rows.metric)];
+    let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
+    let written = Output::create(&temporary).and_then(|mut out| {
+        out.put(24, cast_slice(&numbers))?;
+        out.put(parts.center.start, cast_slice(&center))?;
+        out.put(parts.pages.start, cast_slice(&table))?;
+        out.put(parts.documents.start, cast_slice(&rows.documents))?;
+        out.put(parts.spans.start, &[])?;
+        for spans in rows.spans.chunks(AT_ONCE) {
+            let spans: Vec<[u64; 3]> = spans.iter().map(|span| [span.field, span.start, span.end]).collect();
+            out.add(cast_slice(&spans))?;
+        }
+        let inverses: Vec<f32> = lengths.iter().map(|length| inverse(*length)).collect();
+        out.put(parts.inverses.start, cast_slice(&inverses))?;
+        out.put(parts.blocks.start, &[])?;
+        let blocks = count.div_ceil(BLOCK);
+        for first in (0..blocks).step_by(AT_ONCE / BLOCK) {
+            let mut bytes = vec![0_u8; (blocks - first).min(AT_ONCE / BLOCK) * block];
+            let chunks = || bytes.par_chunks_mut(64 * block).enumerate().for_each(|(at, blocks)| coded(first + 64 * at, blocks));
+            parallel::run(chunks);
+            out.add(&bytes)?;
+        }
+        out.put(parts.vectors.start, &[])?;
+        for row in 0..parts.vectors.len() / (4 * dimension) {
+            let own;
+            out.add(cast_slice(if extreme {
+                own = scaled(row);
+                &own
+            } else {
+                rows.vector(row)
+            }))?;
+        }
+        out.finish()
+    });
     written.and_then(|()| fs::rename(&temporary, path)).map_err(StorageError::io(path, "writing codes"))
+}
+
+/// Rows whose codes are in memory at a time while a file is written.
+const AT_ONCE: usize = 1 << 15;
+
+/// A code file that is being written from its beginning to its end.
+struct Output {
+    file: BufWriter<fs::File>,
+    written: usize,
+    checksum: u32,
+}
+
+impl Output {
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut file = BufWriter::new(fs::File::create(path)?);
+        file.write_all(&MAGIC)?;
+        // The checksum's place.
+        file.write_all(&[0; 8])?;
+        Ok(Self { file, written: 24, checksum: 0 })
+    }
+
+    /// Bytes that belong at a place, after zeros up to it.
+    fn put(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let zeros = [0; ALIGNMENT];
+        while self.written < at {
+            self.add(&zeros[..(at - self.written).min(ALIGNMENT)])?;
+        }
+        self.add(bytes)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
+        self.written += bytes.len();
+        self.file.write_all(bytes)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
+        self.file.write_all(&u64::from(self.checksum).to_le_bytes())?;
+        self.file.flush()
+    }
 }
 
 fn kind(metric: Metric) -> u64 {

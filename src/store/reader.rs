@@ -457,3 +457,20 @@ fn strings<'a>(table: &Table, batch: &'a RecordBatch, column: &str) -> Result<Ve
     let array = array.ok_or_else(|| table.wrong_column(column, "text", found.map(|found| found.data_type())))?;
     Ok((0..array.len()).map(|row| array.value(row)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_found_by_its_number_whatever_was_deleted_before_it() {
+        for numbers in [vec![], vec![7], vec![7, 8, 9], vec![3, 4, 7, 8, 20, 1000]] {
+            let keys = numbers.iter().map(|number| number.to_string().into()).collect();
+            let index = DocumentIndex { addresses: numbers.clone(), numbers: numbers.clone(), keys, by_key: OnceLock::new() };
+            for number in (0..1100).chain([u64::MAX]) {
+                let expected = numbers.contains(&number).then(|| number.to_string());
+                assert_eq!(index.key(number), expected.as_deref(), "{number} of {numbers:?}");
+            }
+        }
+    }
+}

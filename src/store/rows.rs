@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use lance::Dataset;
 use lance::dataset::fragment::{FragReadConfig, FragmentReader};
 
-/// Readers that are kept; when there are more, all are closed.
-const MOST: usize = 64;
+/// Readers that are kept, each with a file open; when there are more, all are closed.
+const MOST: usize = 16;
+/// Fragments that are read at the same time.
+const AT_ONCE: usize = 8;
 
 /// What a reader reads: the version of its table, its fragment, its columns.
 type Key = (u64, u64, Vec<String>);
@@ -41,7 +43,9 @@ impl OpenReaders {
                 None => Ok(None),
             }
         };
-        let batches: Vec<RecordBatch> = try_join_all(offsets.into_iter().map(of_fragment)).await?.into_iter().flatten().collect();
+        let read = stream::iter(offsets.into_iter().map(of_fragment)).buffered(AT_ONCE).try_collect::<Vec<_>>().await;
+        // What a reader is like after a failure is not known.
+        let batches: Vec<RecordBatch> = read.inspect_err(|_| self.close())?.into_iter().flatten().collect();
         let Some(first) = batches.first() else { return Ok(None) };
         let sorted = concat_batches(&first.schema(), &batches)?;
         if sorted.num_rows() != addresses.len() {
@@ -50,6 +54,11 @@ impl OpenReaders {
         let mut places = vec![0; order.len()];
         order.into_iter().enumerate().for_each(|(place, at)| places[at] = place as u64);
         Ok(Some(take_record_batch(&sorted, &UInt64Array::from(places))?))
+    }
+
+    /// Closes all, so that the files of what a writer has replaced can go.
+    pub(super) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// `None` where the table has no such fragment.

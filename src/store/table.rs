@@ -24,6 +24,10 @@ use crate::error::StorageError;
 /// Row numbers in one `IN` list; Lance parses and plans each predicate, so lists are kept short enough to stay quick.
 const DELETE_CHUNK: usize = 5_000;
 
+/// Rows of a batch, and bytes that are read ahead, when rows are rewritten: Lance's own 8,192 and 2 GiB would have much of a table in memory.
+const ROWS_AT_ONCE: usize = 1024;
+const READ_AHEAD: u64 = 32 << 20;
+
 /// Where Lance notes the newest version.
 const HINT: &str = "latest_version_hint.json";
 
@@ -197,6 +201,11 @@ impl Table {
         }
     }
 
+    /// Closes the files that [`Table::take`] has opened.
+    pub(super) fn close_readers(&self) {
+        self.readers.close();
+    }
+
     /// What this version is made of: paths from the table's directory, its manifest first. Lance also writes a file for each transaction,
     /// which nothing reads once its version is there.
     pub(super) fn files(&self) -> Vec<String> {
@@ -238,7 +247,12 @@ impl Table {
         }
         let mut dataset = self.dataset.clone();
         self.dataset = self.thread.run(&self.path, "compacting", move |runtime| {
-            let options = CompactionOptions { num_threads: Some(1), ..CompactionOptions::default() };
+            let options = CompactionOptions {
+                num_threads: Some(1),
+                batch_size: Some(ROWS_AT_ONCE),
+                io_buffer_size: Some(READ_AHEAD),
+                ..CompactionOptions::default()
+            };
             let tasks = tasks.into_iter().map(|fragments| TaskData { fragments }).collect();
             let plan = CompactionPlan { tasks, read_version: dataset.version_id(), options };
             runtime.block_on(async {

@@ -302,6 +302,17 @@ fn a_document_is_as_near_as_the_nearest_of_the_vectors_that_its_fields_have() {
             assert!(found as f64 >= 0.99 * of as f64, "{fields:?} below {below} of {documents}: {found} of {of}");
         }
 
+        let like = |fields: &[&str]| {
+            let search = snapshot.more_like("2").unwrap().unwrap().mode(Mode::Semantic).limit(1);
+            search.vector_fields(fields.iter().copied()).run().unwrap().hits[0].key.clone()
+        };
+        for (fields, seed_of) in [("title", 0), ("picture", 1)] {
+            let own = vector(2 * 2 + seed_of, DIMENSION);
+            let others = (0..documents).filter(|number| *number != 2 && (seed_of == 0 || !number.is_multiple_of(3)));
+            let near = |number: &u64| cosine(&vector(2 * number + seed_of, DIMENSION), &own);
+            let nearest = others.max_by(|a, b| near(a).total_cmp(&near(b))).unwrap();
+            assert_eq!(like(&[fields]), nearest.to_string(), "{fields}");
+        }
         let unknown = snapshot.search("x").vector(vector(1, DIMENSION)).vector_fields(["pictures"]).run();
         let message = unknown.unwrap_err().to_string();
         assert!(message.contains("\"pictures\" is not in the schema (it has title, picture, number)"), "{message}");

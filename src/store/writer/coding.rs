@@ -88,7 +88,10 @@ impl StoreWriter {
             return Ok(false);
         }
         let addresses: Vec<u64> = probes.iter().map(|(row, _)| fragment.first_address() + row).collect();
-        let batch = self.passages.take(&addresses, &[VECTOR])?;
+        let batch = self.passages.take(&addresses, &[VECTOR]);
+        // A writer's next version has other files.
+        self.passages.close_readers();
+        let batch = batch?;
         let vectors: &[u8] = bytemuck::cast_slice(float_lists(&self.passages, &batch, VECTOR, dimension)?);
         Ok(probes.iter().zip(vectors.chunks_exact(bytes)).all(|((_, at), vector)| data.get(*at..at + bytes) == Some(vector)))
     }
