@@ -2,7 +2,8 @@
 # nDCG@10 of each stage for ways of cutting passages, on development queries only: docs/quality/passages.sh ../shared/data [COLLECTION...]
 #
 # Collections: scifact (train queries), nfcorpus (dev), cases and opinions (the twelve legal ones, the first 20 candidates judged). Each way makes an index anew: minutes
-# a collection on two cores, a quarter of an hour for the full-length opinions. The collections are not part of this repository.
+# a collection on two cores, a quarter of an hour for the full-length opinions. The collections are not part of this repository. FOSSICK names a
+# program that is built already, WAYS are other ways than those below, as options of `fossick index` with a comma between two.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=$1
@@ -15,7 +16,8 @@ if [ -z "${FOSSICK:-}" ]; then
   cargo build --locked --bin fossick --example second_process
   FOSSICK=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/fossick
 fi
-ways=("" "--passage-tokens 96" "--passage-tokens 256" "--overlap-tokens 0" "--overlap-tokens 48" "--boundary paragraph" "--without-heading")
+IFS=, read -r -a ways <<< "${WAYS:-}"
+[ -n "${WAYS:-}" ] || ways=("" "--passage-tokens 96" "--passage-tokens 256" "--overlap-tokens 0" "--overlap-tokens 48" "--boundary paragraph" "--without-heading")
 for name in ${wanted[*]}; do
   case $name in
     scifact) corpus=beir/scifact/corpus.jsonl.gz queries=beir/scifact/queries.jsonl.gz qrels=beir/scifact/qrels/train.tsv more="--rerank 0" ;;
