@@ -52,8 +52,8 @@ impl Options {
         self
     }
 
-    /// The application brings the vectors, of so many components (1 to 65,536): one or more with each document ([`Document::vector`],
-    /// [`Document::vector_of`]), one with each query.
+    /// The application brings the vectors, of so many components (1 to 65,536): one or more with each document ([`Document::vector`](crate::Document::vector),
+    /// [`Document::vector_of`](crate::Document::vector_of)), one with each query.
     #[must_use]
     pub fn own_vectors(mut self, dimension: usize) -> Self {
         self.own_vectors = Some(dimension.clamp(1, 1 << 16) as u32);
