@@ -28,6 +28,9 @@ pub struct Storage {
     pub dead_documents: u64,
     /// Rows of passages likewise.
     pub dead_passages: u64,
+    /// Rows of passages that a search by vectors compares one by one, for want of compact codes: in small files, which have none, or because codes
+    /// were removed, which the next commit makes again. 0 in an index without vectors.
+    pub uncoded_passages: u64,
     /// The version of the Lance table `documents.lance`.
     pub documents_version: u64,
     /// The version of the Lance table `passages.lance`.
@@ -151,6 +154,7 @@ impl Snapshot {
             word_segments: segments as u64,
             dead_documents: documents.dead_rows,
             dead_passages: passages.dead_rows,
+            uncoded_passages: generation.uncoded(),
             documents_version: generation.header.documents_version,
             passages_version: generation.header.passages_version,
         }

@@ -201,6 +201,18 @@ impl Generation {
         (self.documents.extent(), self.passages.extent())
     }
 
+    /// Rows of passages that have no codes, so that a search by vectors compares them all: those in small files, and those whose codes are not
+    /// written yet.
+    pub(crate) fn uncoded(&self) -> u64 {
+        if self.header.vectors.dimension().is_none() {
+            return 0;
+        }
+        let codes = self.layout.codes();
+        let has_codes = |data: &String| super::codes::path_of(&codes, data).exists();
+        let uncoded = self.passages.fragments().into_iter().filter(|fragment| !fragment.data.as_ref().is_some_and(has_codes));
+        uncoded.map(|fragment| fragment.rows as u64).sum()
+    }
+
     /// Numbers, keys and places of all documents.
     pub(crate) fn document_index(&self) -> Result<DocumentIndex, StorageError> {
         self.check_documents()?;

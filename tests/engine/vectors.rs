@@ -83,6 +83,7 @@ fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
     let (_directory, index) = built(96);
     let mut seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
     assert!(!code_files(&index).is_empty());
+    assert_eq!(index.snapshot().unwrap().storage().uncoded_passages, 0);
     let check = |index: &Index, seeds: &[(u64, u64)], when: &str| {
         let snapshot = index.snapshot().unwrap();
         for (name, filter, kept) in [
@@ -132,6 +133,7 @@ fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
     }
     drop(index.writer().unwrap());
     assert!(!files[0].exists(), "a writer removes what cannot be used");
+    assert!(index.snapshot().unwrap().storage().uncoded_passages >= seeds.len() as u64, "and it can be seen");
     let mut writer = index.writer().unwrap();
     writer.add(document(ROWS, ROWS, 96)).unwrap();
     writer.commit().unwrap();

@@ -58,6 +58,7 @@ pub fn run(arguments: Arguments) -> Outcome {
             "dead_bytes": dead,
             "dead_documents": storage.dead_documents,
             "dead_passages": storage.dead_passages,
+            "uncoded_passages": storage.uncoded_passages,
             "fragments": {"documents": storage.document_fragments, "passages": storage.passage_fragments},
             "word_segments": storage.word_segments,
             "generations": generations.iter().map(to_json).collect::<Vec<_>>(),
@@ -94,8 +95,8 @@ pub fn run(arguments: Arguments) -> Outcome {
     )?;
     writeln!(
         out,
-        "pieces      {} files of documents, {} of passages, {} segments of words",
-        storage.document_fragments, storage.passage_fragments, storage.word_segments
+        "pieces      {} files of documents, {} of passages, {} segments of words; {} passages without codes, compared one by one",
+        storage.document_fragments, storage.passage_fragments, storage.word_segments, storage.uncoded_passages
     )?;
     for kept in generations.iter().rev().skip(1) {
         writeln!(out, "kept        generation {} of {}{}", kept.generation, kept.published, named(&kept.tags))?;
