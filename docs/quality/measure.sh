@@ -1,16 +1,11 @@
 #!/usr/bin/env bash
 # Measures every collection of docs/quality.md and writes one JSON file each. Needs the collections, which are not part of this
 # repository: docs/quality/measure.sh ../shared/data [COLLECTION...]
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-data=$1
-shift
-[ -d "$data" ] || { echo "skipped: $data is not there"; exit 0; }
-wanted=("${@:-all}")
+# shellcheck source=docs/quality/common.sh
+source "$(dirname "$0")/common.sh" "$@"
+wanted=("${@:2}")
+[ ${#wanted[@]} -gt 0 ] || wanted=(all)
 work=${FOSSICK_QUALITY_WORK:-$(mktemp -d)}
-# With an example, so that the features are those of the tests and nothing is compiled twice.
-cargo build --locked --bin fossick --example second_process
-fossick=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/fossick
 
 is_wanted() { [[ " ${wanted[*]} " == *" $1 "* || ${wanted[0]} == all ]]; }
 

@@ -4,21 +4,15 @@
 # Collections: scifact (train queries), nfcorpus (dev), cases and opinions (the twelve legal ones, the first 20 candidates judged). Each way makes an index anew: minutes
 # a collection on two cores, a quarter of an hour for the full-length opinions. The collections are not part of this repository. FOSSICK names a
 # program that is built already, WAYS are other ways than those below, as options of `fossick index` with a comma between two.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-data=$1
-shift
-[ -d "$data" ] || { echo "skipped: $data is not there"; exit 0; }
-wanted=("${@:-scifact nfcorpus cases opinions}")
+# shellcheck source=docs/quality/common.sh
+source "$(dirname "$0")/common.sh" "$@"
+wanted=("${@:2}")
+[ ${#wanted[@]} -gt 0 ] || wanted=(scifact nfcorpus cases opinions)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-if [ -z "${FOSSICK:-}" ]; then
-  cargo build --locked --bin fossick --example second_process
-  FOSSICK=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/fossick
-fi
 IFS=, read -r -a ways <<< "${WAYS:-}"
 [ -n "${WAYS:-}" ] || ways=("" "--passage-tokens 96" "--passage-tokens 256" "--overlap-tokens 0" "--overlap-tokens 48" "--boundary paragraph" "--without-heading")
-for name in ${wanted[*]}; do
+for name in "${wanted[@]}"; do
   case $name in
     scifact) corpus=beir/scifact/corpus.jsonl.gz queries=beir/scifact/queries.jsonl.gz qrels=beir/scifact/qrels/train.tsv more="--rerank 0" ;;
     nfcorpus) corpus=beir/nfcorpus/corpus.jsonl.gz queries=beir/nfcorpus/queries.jsonl.gz qrels=beir/nfcorpus/qrels/dev.tsv more="--rerank 0" ;;
@@ -30,9 +24,9 @@ for name in ${wanted[*]}; do
     index="$work/$name.fossick"
     rm -rf "$index"
     # shellcheck disable=SC2086
-    "$FOSSICK" index "$index" "$data/$corpus" $way > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    "$fossick" index "$index" "$data/$corpus" $way > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
     # shellcheck disable=SC2086
-    "$FOSSICK" eval "$index" --queries "$data/$queries" --qrels "$data/$qrels" $more --json > "$work/report.json"
+    "$fossick" eval "$index" --queries "$data/$queries" --qrels "$data/$qrels" $more --json > "$work/report.json"
     python3 -c 'import json, sys
 report = json.load(open(sys.argv[1]))
 stages = " ".join("%s %.4f" % (name, stage["ndcg@10"]) for name, stage in report["stages"].items())

@@ -149,3 +149,37 @@ impl Terms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_same_bounds(
+            totals in prop::array::uniform32(0u32..100_000),
+            numbers in prop::array::uniform3(prop::array::uniform32(-10.0f32..10.0)),
+            terms in prop::array::uniform5(-4.0f32..4.0),
+        ) {
+            let [scale, least, constant, margin, slack] = terms;
+            let terms = Terms { scale, least, constant, margin, slack };
+            let numbers = numbers.map(|numbers| numbers.map(f32::to_le_bytes));
+            let numbers = [&numbers[0], &numbers[1], &numbers[2]];
+            let mut plain = [0.0; BLOCK];
+            terms.bounds(&totals, numbers, &mut plain);
+            #[cfg(target_arch = "x86_64")]
+            {
+                let mut wide = [0.0; BLOCK];
+                if super::super::x86::bounds(&terms, &totals, numbers, &mut wide) {
+                    prop_assert_eq!(wide, plain);
+                }
+            }
+            let [factor, along, error] = [0, 1, 2].map(|at| f32::from_le_bytes(numbers[at][7]));
+            let expected = factor * (scale * totals[7] as f32 + least) + along + constant;
+            let expected = expected + margin * error + slack * factor + ROUNDING * along.abs();
+            prop_assert_eq!(plain[7], expected);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! A scan over codes reads a thirtieth of what the vectors take, and tells what each similarity is at most. Nothing is trained, so a code
 //! depends on its vector and on the centre that it was made about, and on nothing else. **Invariant:** no I/O here; `x86` is the only unsafe
-//! code, and has its plain twin in `sums`.
+//! code, and has its plain twins in `sums` and `code`.
 
 mod code;
 mod rotation;

@@ -1,5 +1,5 @@
-//! Lookups on x86-64: the one place of this room with unsafe code, which is loads and stores of slices whose lengths were checked, and the
-//! call of what was compiled for instructions that were found. Its plain twin is in `sums`. (AVX-512 was tried on Zen 4, and was no faster.)
+//! Lookups and bounds on x86-64: the one place of this room with unsafe code, which is loads and stores of slices whose lengths were checked, and the
+//! call of what was compiled for instructions that were found. Its plain twins are in `sums` and `code`. (AVX-512 was tried on Zen 4, and was no faster.)
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;

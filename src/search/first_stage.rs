@@ -70,13 +70,11 @@ impl FirstStage {
         };
         let by_vector = |response: &mut Response| by_vector(search, &question.text, mode, among, response);
         let mut lexical = Ok((Vec::new(), Duration::ZERO));
-        let semantic = match words {
-            Some(words) if uses_vector(search, &question.text, mode) => {
-                parallel::beside(|| lexical = by_words(words), || by_vector(response))
-            }
-            words => {
+        let semantic = match (words, uses_vector(search, &question.text, mode)) {
+            (Some(words), true) => parallel::beside(|| lexical = by_words(words), || by_vector(response)),
+            (words, uses_vector) => {
                 lexical = words.map_or(lexical, by_words);
-                by_vector(response)
+                if uses_vector { by_vector(response) } else { Ok(None) }
             }
         };
         let (lexical, took) = lexical?;
@@ -132,7 +130,7 @@ fn uses_vector(search: &Search<'_>, text: &str, mode: Mode) -> bool {
     search.sort.is_none() && (mode != Mode::Lexical || !text.is_empty() && helps)
 }
 
-/// The vectors' leg.
+/// The vectors' leg; `None` where there is nothing to look for.
 fn by_vector(
     search: &Search<'_>,
     text: &str,
@@ -140,15 +138,15 @@ fn by_vector(
     among: Option<&NumberSet>,
     response: &mut Response,
 ) -> Result<Option<Near>, Error> {
-    if !uses_vector(search, text, mode) {
-        return Ok(None);
-    }
     let snapshot = search.snapshot;
     let fields = search.vector_places();
     let begun = Instant::now();
+    let passages = snapshot.passages()?;
+    response.timings.read += begun.elapsed();
+    let begun = Instant::now();
     let vector = match (&search.vector, search.like, snapshot.encoder()) {
         (Some(vector), _, _) => vector.clone(),
-        (None, Some(document), _) => match snapshot.passages()?.mean_of(document, fields.as_deref()) {
+        (None, Some(document), _) => match passages.mean_of(document, fields.as_deref()) {
             Some(vector) => vector,
             None => return Ok(None),
         },
@@ -163,9 +161,6 @@ fn by_vector(
         (None, None, None) => return Ok(None),
     };
     response.timings.encode = begun.elapsed();
-    let begun = Instant::now();
-    let passages = snapshot.passages()?;
-    response.timings.read += begun.elapsed();
     let begun = Instant::now();
     let documents = snapshot.documents()?;
     let direction = passages.direction(vector);

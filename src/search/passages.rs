@@ -34,7 +34,7 @@ impl Texts<'_> {
                 let slice = |&(document, position): &(usize, usize)| {
                     let (_, span) = table.place(position);
                     // Of a vector without a text.
-                    if span.start == span.end {
+                    if span.is_empty() {
                         return Some(StoredPassage::default());
                     }
                     let field = schema.fields().get(span.field as usize)?;
@@ -108,7 +108,7 @@ pub(super) fn choose(
             let fields = search.vector_places();
             let score = |position: usize| {
                 let (_, span) = table.place(position);
-                let has_text = span.start < span.end;
+                let has_text = !span.is_empty();
                 // One from another field is not what the question is about, but better than nothing to read.
                 let asked = fields.as_ref().is_none_or(|fields| fields.contains(&span.field));
                 (u8::from(has_text) + u8::from(has_text && asked), table.similarity(position, direction))
@@ -134,10 +134,7 @@ pub(super) fn choose(
 /// The passage that each document begins with.
 pub(super) fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &str) -> Result<Vec<Vec<StoredPassage>>, Error> {
     let table = search.snapshot.passages()?;
-    let has_text = |position: &usize| {
-        let (_, span) = table.place(*position);
-        span.start < span.end
-    };
+    let has_text = |position: &usize| !table.place(*position).1.is_empty();
     let first: Vec<Option<usize>> = documents.iter().map(|&document| table.of_document(document).find(has_text)).collect();
     let found: Vec<_> = first.iter().flatten().map(|&position| table.place(position)).collect();
     let mut texts = search.snapshot.store().read_texts(&found, Some(vocabulary))?.into_iter();

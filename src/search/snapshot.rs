@@ -29,7 +29,7 @@ pub struct Storage {
     /// Rows of passages likewise.
     pub dead_passages: u64,
     /// Rows of passages that a search by vectors compares one by one, for want of compact codes: in small files, which have none, or because codes
-    /// were removed, which the next commit makes again. 0 in an index without vectors.
+    /// were removed, which the next commit makes again. Whether codes are sound is not looked at. 0 in an index without vectors.
     pub uncoded_passages: u64,
     /// The version of the Lance table `documents.lance`.
     pub documents_version: u64,
@@ -189,8 +189,7 @@ impl Snapshot {
         let asked: Vec<&str> = asked.iter().flat_map(|text| text.split_whitespace()).take(BEGINNING).collect();
         let mut search = Search::new(self, &asked.join(" ")).beside(Query::words(words)).filter(Filter::keys([key]).not());
         // A document without text may have no vector either.
-        let has_vectors = self.dimension().is_some() && self.passages()?.mean_of(number, None).is_some();
-        match has_vectors {
+        match self.dimension().is_some() && self.passages()?.of_document(number).next().is_some() {
             true => search.like = Some(number),
             false => search = search.mode(Mode::Lexical),
         }

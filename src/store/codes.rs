@@ -54,6 +54,13 @@ pub(crate) struct Span {
     pub(crate) end: u64,
 }
 
+impl Span {
+    /// Whether there is no text: the passage is a vector's alone.
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
 /// Where vectors are.
 pub(super) enum Vectors<'a> {
     /// In the data file, as they are.
@@ -273,7 +280,7 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
         [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, kind(rows.metric)];
     let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
     let written = Output::create(&temporary).and_then(|mut out| {
-        out.put(24, cast_slice(&numbers))?;
+        out.add(cast_slice(&numbers))?;
         out.put(parts.center.start, cast_slice(&center))?;
         out.put(parts.pages.start, cast_slice(&table))?;
         out.put(parts.documents.start, cast_slice(&rows.documents))?;
@@ -321,9 +328,9 @@ impl Output {
     fn create(path: &Path) -> io::Result<Self> {
         let mut file = BufWriter::new(fs::File::create(path)?);
         file.write_all(&MAGIC)?;
-        // The checksum's place.
-        file.write_all(&[0; 8])?;
-        Ok(Self { file, written: 24, checksum: 0 })
+        let checksum = [0; 8];
+        file.write_all(&checksum)?;
+        Ok(Self { file, written: MAGIC.len() + checksum.len(), checksum: 0 })
     }
 
     /// Bytes that belong at a place, after zeros up to it.

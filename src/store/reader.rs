@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
 
-use super::codes::NO_FIELD;
+use super::codes::{self, NO_FIELD};
 use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, ORDINAL, PASSAGES, START, TEXT, TOKENS, VECTOR, document_values};
 use super::compaction::Extent;
 use super::files::{FileRecord, SoundFiles};
@@ -207,8 +207,8 @@ impl Generation {
         if self.header.vectors.dimension().is_none() {
             return 0;
         }
-        let codes = self.layout.codes();
-        let has_codes = |data: &String| super::codes::path_of(&codes, data).exists();
+        let directory = self.layout.codes();
+        let has_codes = |data: &String| codes::path_of(&directory, data).exists();
         let uncoded = self.passages.fragments().into_iter().filter(|fragment| !fragment.data.as_ref().is_some_and(has_codes));
         uncoded.map(|fragment| fragment.rows as u64).sum()
     }
