@@ -1,13 +1,12 @@
 //! Adding, replacing, deleting, committing.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, IngestError};
 use crate::ingest::{Monitor, PendingCommit, Pipeline, open_or_rebuild_words};
 use crate::model::Encoder;
 use crate::schema::{Document, Schema, check_vector, digest};
-use crate::store::{Content, StoreWriter, VectorSource, WriterSettings};
+use crate::store::{Content, Contents, StoreWriter, VectorSource, WriterSettings};
 
 /// The one writer of an index. What it does is seen by nobody until [`Writer::commit`] returns; dropped before, it leaves
 /// the index as it was.
@@ -38,7 +37,7 @@ pub struct Writer {
     /// Whether the index's encoder is there, or none is needed.
     can_add: bool,
     /// What is under each key, committed or not.
-    keys: HashMap<Box<str>, Content>,
+    keys: Contents,
     next: u64,
     generation: u64,
     changed: bool,
@@ -195,12 +194,12 @@ impl Writer {
 
     /// Whether a document with this key is in the index, committed or not.
     pub fn contains(&self, key: &str) -> bool {
-        self.keys.contains_key(key)
+        self.keys.get(key).is_some()
     }
 
     /// All keys, committed or not, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.keys().map(AsRef::as_ref)
+        self.keys.keys()
     }
 
     /// Adds a document that has been checked.
@@ -208,7 +207,7 @@ impl Writer {
         let number = self.next;
         self.next += 1;
         self.changed = true;
-        if let Some(replaced) = self.keys.insert(document.key().into(), Content { number, digest }) {
+        if let Some(replaced) = self.keys.insert(document.key(), Content { number, digest }) {
             self.pipeline.delete(replaced.number)?;
         }
         self.pipeline.add(number, document)

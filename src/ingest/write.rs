@@ -1,6 +1,5 @@
 //! The last stage: tables and words, and the commit of both.
 
-use std::collections::HashMap;
 use std::mem;
 
 use super::Monitor;
@@ -8,7 +7,7 @@ use super::prepare::Prepared;
 use crate::crash;
 use crate::error::{Error, StorageError};
 use crate::lexical::WordsWriter;
-use crate::store::{Content, DocumentRow, Generation, Header, StoreWriter, WordsState, damaged};
+use crate::store::{Contents, DocumentRow, Generation, Header, StoreWriter, WordsState, damaged};
 
 /// Rows, and bytes of text and vectors, that are collected before they are written.
 const ROWS: usize = 4096;
@@ -97,7 +96,7 @@ impl Destination {
     }
 
     /// Makes the content of a kept generation that of a new one; gives what is in it, by key, and the new header.
-    pub(crate) fn restore(&mut self, generation: u64) -> Result<(HashMap<Box<str>, Content>, Header), Error> {
+    pub(crate) fn restore(&mut self, generation: u64) -> Result<(Contents, Header), Error> {
         let earlier = self.store.kept(generation)?;
         let layout = self.store.layout().clone();
         let from = layout.words(earlier.words.epoch);

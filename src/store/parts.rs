@@ -141,7 +141,8 @@ impl Generation {
     /// A bit for each row of a fragment that was not deleted.
     fn live_rows(&self, fragment: &FragmentFile) -> Result<Vec<u64>, StorageError> {
         let mut live = vec![0_u64; fragment.rows.div_ceil(64)];
-        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER])? {
+        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER]) {
+            let batch = batch?;
             for address in primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")? {
                 let row = (address - fragment.first_address()) as usize;
                 if let Some(bits) = live.get_mut(row / 64) {
@@ -165,7 +166,8 @@ impl Generation {
         let columns = [NUMBER, FIELD, START, END, VECTOR];
         let columns = &columns[..columns.len() - usize::from(dimension.is_none())];
         let mut part = ReadPart { documents: Vec::new(), addresses: Vec::new(), spans: Vec::new(), vectors: Vec::new() };
-        for batch in self.passages.scan_fragments(fragments, columns)? {
+        for batch in self.passages.scan_fragments(fragments, columns) {
+            let batch = batch?;
             part.documents.extend(primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?);
             part.spans.extend(spans_of(&self.passages, &self.header.schema, &batch)?);
             part.addresses.extend(primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?);

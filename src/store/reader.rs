@@ -1,6 +1,5 @@
 //! One committed generation, for reading.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -11,6 +10,7 @@ use super::codes::{self, NO_FIELD};
 use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, ORDINAL, PASSAGES, START, TEXT, TOKENS, VECTOR, document_values};
 use super::compaction::Extent;
 use super::files::{FileRecord, SoundFiles};
+use super::keys::{Content, Contents, Texts};
 use super::lock::{Announced, ReaderPin};
 use super::table::{Table, manifest_name};
 use super::thread::LanceThread;
@@ -25,7 +25,7 @@ pub(super) const ADDRESS: &str = "_rowaddr";
 pub(crate) struct DocumentIndex {
     numbers: Vec<u64>,
     addresses: Vec<u64>,
-    keys: Vec<Box<str>>,
+    keys: Texts,
     /// Positions in the order of keys, sorted when a key is first looked up.
     by_key: OnceLock<Vec<u32>>,
 }
@@ -42,33 +42,24 @@ impl DocumentIndex {
 
     /// The key of a document.
     pub(crate) fn key(&self, number: u64) -> Option<&str> {
-        self.position(number).and_then(|at| self.keys.get(at)).map(AsRef::as_ref)
+        self.position(number).and_then(|at| self.keys.get(at))
     }
 
     /// The number of the document with that key.
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
         let sorted = self.by_key.get_or_init(|| {
             let mut positions: Vec<u32> = (0..self.keys.len() as u32).collect();
-            positions.sort_unstable_by_key(|&at| &self.keys[at as usize]);
+            positions.sort_unstable_by_key(|&at| self.keys.get(at as usize));
             positions
         });
-        let found = sorted.binary_search_by_key(&key, |&at| &self.keys[at as usize]).ok()?;
+        let found = sorted.binary_search_by_key(&Some(key), |&at| self.keys.get(at as usize)).ok()?;
         self.numbers.get(sorted[found] as usize).copied()
     }
 
     /// Numbers and keys, in order of numbers.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &str)> {
-        self.numbers.iter().copied().zip(self.keys.iter().map(AsRef::as_ref))
+        self.numbers.iter().copied().zip(self.keys.iter())
     }
-}
-
-/// What the index has under a key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Content {
-    /// The document's number.
-    pub(crate) number: u64,
-    /// The digest of its values.
-    pub(crate) digest: u64,
 }
 
 /// What the documents table says of one document, beside its fields.
@@ -163,7 +154,8 @@ impl Generation {
     pub(crate) fn stated(&self) -> Result<Vec<Stated>, StorageError> {
         self.check_documents()?;
         let mut all = Vec::with_capacity(self.header.documents as usize);
-        for batch in self.documents.scan(&[NUMBER, KEY, DIGEST, PASSAGES])? {
+        for batch in self.documents.scan(&[NUMBER, KEY, DIGEST, PASSAGES]) {
+            let batch = batch?;
             let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
             let digests = self.numbers(&self.documents, &batch, DIGEST)?;
             let passages = primitive::<UInt32Type>(&self.documents, &batch, PASSAGES, "32-bit numbers")?;
@@ -183,7 +175,8 @@ impl Generation {
     pub(crate) fn ordinals(&self) -> Result<Vec<(u64, u32)>, StorageError> {
         self.sound.check(self.passages.path(), &self.header.files.passages)?;
         let mut all = Vec::with_capacity(self.header.passages as usize);
-        for batch in self.passages.scan(&[NUMBER, ORDINAL])? {
+        for batch in self.passages.scan(&[NUMBER, ORDINAL]) {
+            let batch = batch?;
             let numbers = self.numbers(&self.passages, &batch, NUMBER)?;
             let ordinals = primitive::<UInt32Type>(&self.passages, &batch, ORDINAL, "32-bit numbers")?;
             all.extend(numbers.iter().copied().zip(ordinals.iter().copied()));
@@ -216,36 +209,41 @@ impl Generation {
     /// Numbers, keys and places of all documents.
     pub(crate) fn document_index(&self) -> Result<DocumentIndex, StorageError> {
         self.check_documents()?;
-        let mut rows: Vec<(u64, u64, Box<str>)> = Vec::with_capacity(self.header.documents as usize);
-        for batch in self.documents.scan(&[NUMBER, KEY])? {
-            let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
-            let addresses = self.numbers(&self.documents, &batch, ADDRESS)?;
-            let keys = strings(&self.documents, &batch, KEY)?;
-            rows.extend(numbers.iter().zip(addresses).zip(keys).map(|((number, address), key)| (*number, *address, key.into())));
+        let count = self.header.documents as usize;
+        let (mut numbers, mut addresses) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut keys = Texts::with_capacity(count);
+        for batch in self.documents.scan(&[NUMBER, KEY]) {
+            let batch = batch?;
+            numbers.extend_from_slice(self.numbers(&self.documents, &batch, NUMBER)?);
+            addresses.extend_from_slice(self.numbers(&self.documents, &batch, ADDRESS)?);
+            strings(&self.documents, &batch, KEY)?.into_iter().for_each(|key| keys.push(key));
         }
-        self.expect(&self.documents, self.header.documents, rows.len())?;
-        rows.sort_unstable_by_key(|(number, _, _)| *number);
-        let mut index = DocumentIndex { numbers: Vec::new(), addresses: Vec::new(), keys: Vec::new(), by_key: OnceLock::new() };
-        for (number, address, key) in rows {
-            index.numbers.push(number);
-            index.addresses.push(address);
-            index.keys.push(key);
+        self.expect(&self.documents, self.header.documents, numbers.len())?;
+        // Documents are written in the order of their numbers, and compaction keeps it.
+        if !numbers.is_sorted() {
+            let mut places: Vec<usize> = (0..numbers.len()).collect();
+            places.sort_unstable_by_key(|place| numbers[*place]);
+            addresses = places.iter().map(|place| addresses[*place]).collect();
+            keys = places.iter().filter_map(|place| keys.get(*place)).collect();
+            numbers.sort_unstable();
         }
-        Ok(index)
+        Ok(DocumentIndex { numbers, addresses, keys, by_key: OnceLock::new() })
     }
 
     /// Number and digest of each document by its key, for the writer.
-    pub(crate) fn contents(&self) -> Result<HashMap<Box<str>, Content>, StorageError> {
+    pub(crate) fn contents(&self) -> Result<Contents, StorageError> {
         self.check_documents()?;
-        let mut contents = HashMap::with_capacity(self.header.documents as usize);
+        let mut contents = Contents::with_capacity(self.header.documents as usize);
         let mut rows = 0;
-        for batch in self.documents.scan(&[NUMBER, KEY, DIGEST])? {
+        for batch in self.documents.scan(&[NUMBER, KEY, DIGEST]) {
+            let batch = batch?;
             let numbers = self.numbers(&self.documents, &batch, NUMBER)?;
             let digests = self.numbers(&self.documents, &batch, DIGEST)?;
             let keys = strings(&self.documents, &batch, KEY)?;
             rows += keys.len();
-            let content = |(&number, &digest)| Content { number, digest };
-            contents.extend(keys.into_iter().map(Box::from).zip(numbers.iter().zip(digests).map(content)));
+            for (key, (&number, &digest)) in keys.into_iter().zip(numbers.iter().zip(digests)) {
+                contents.insert(key, Content { number, digest });
+            }
         }
         self.expect(&self.documents, self.header.documents, rows)?;
         Ok(contents)
@@ -262,7 +260,8 @@ impl Generation {
             addresses: Vec::with_capacity(count),
             vectors: Vec::with_capacity(count * dimension.unwrap_or(0)),
         };
-        for batch in self.passages.scan(columns)? {
+        for batch in self.passages.scan(columns) {
+            let batch = batch?;
             index.documents.extend(self.numbers(&self.passages, &batch, NUMBER)?);
             index.addresses.extend(self.numbers(&self.passages, &batch, ADDRESS)?);
             if let Some(dimension) = dimension {
@@ -477,7 +476,8 @@ mod tests {
     #[test]
     fn a_document_is_found_by_its_number_whatever_was_deleted_before_it() {
         for numbers in [vec![], vec![7], vec![7, 8, 9], vec![3, 4, 7, 8, 20, 1000]] {
-            let keys = numbers.iter().map(|number| number.to_string().into()).collect();
+            let keys = numbers.iter().map(u64::to_string).collect::<Vec<_>>();
+            let keys = keys.iter().map(String::as_str).collect();
             let index = DocumentIndex { addresses: numbers.clone(), numbers: numbers.clone(), keys, by_key: OnceLock::new() };
             for number in (0..1100).chain([u64::MAX]) {
                 let expected = numbers.contains(&number).then(|| number.to_string());

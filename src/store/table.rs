@@ -18,7 +18,7 @@ use lance_table::io::deletion::relative_deletion_file_path;
 use super::compaction::{CompactionLimits, Extent, dead_rows};
 use super::layout::sync_directory;
 use super::rows::OpenReaders;
-use super::thread::LanceThread;
+use super::thread::{Answers, LanceThread};
 use crate::error::StorageError;
 
 /// Row numbers in one `IN` list; Lance parses and plans each predicate, so lists are kept short enough to stay quick.
@@ -140,30 +140,35 @@ impl Table {
         Ok(())
     }
 
-    /// All rows of some columns, with `_rowaddr`, in the table's order, batch by batch.
-    pub(super) fn scan(&self, columns: &[&str]) -> Result<Vec<RecordBatch>, StorageError> {
-        let dataset = self.dataset.clone();
-        let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        self.thread.run(&self.path, "reading columns", move |runtime| {
-            runtime.block_on(async {
-                let mut scanner = dataset.scan();
-                scanner.project(&columns)?.with_row_address();
-                scanner.try_into_stream().await?.try_collect().await
-            })
-        })
+    /// All rows of some columns, with `_rowaddr`, in the table's order, batch by batch. What is done with a batch must ask nothing of this table's
+    /// thread, which is at the next.
+    pub(super) fn scan(&self, columns: &[&str]) -> Answers<RecordBatch> {
+        self.scan_some(None, columns)
     }
 
-    /// All rows of some columns of some fragments, with `_rowaddr`, batch by batch.
-    pub(super) fn scan_fragments(&self, fragments: &[u64], columns: &[&str]) -> Result<Vec<RecordBatch>, StorageError> {
+    /// The same for some fragments alone.
+    pub(super) fn scan_fragments(&self, fragments: &[u64], columns: &[&str]) -> Answers<RecordBatch> {
+        let wanted = self.dataset.fragments().iter().filter(|fragment| fragments.contains(&fragment.id));
+        self.scan_some(Some(wanted.cloned().collect()), columns)
+    }
+
+    fn scan_some(&self, fragments: Option<Vec<Fragment>>, columns: &[&str]) -> Answers<RecordBatch> {
         let dataset = self.dataset.clone();
-        let wanted: Vec<Fragment> =
-            dataset.fragments().iter().filter(|fragment| fragments.contains(&fragment.id)).cloned().collect();
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        self.thread.run(&self.path, "reading columns", move |runtime| {
+        self.thread.stream(&self.path, "reading columns", move |runtime, give| {
             runtime.block_on(async {
                 let mut scanner = dataset.scan();
-                scanner.with_fragments(wanted).project(&columns)?.with_row_address();
-                scanner.try_into_stream().await?.try_collect().await
+                scanner.project(&columns)?.with_row_address().io_buffer_size(READ_AHEAD);
+                if let Some(fragments) = fragments {
+                    scanner.with_fragments(fragments);
+                }
+                let mut batches = scanner.try_into_stream().await?;
+                while let Some(batch) = batches.try_next().await? {
+                    if !give(batch) {
+                        break;
+                    }
+                }
+                Ok(())
             })
         })
     }

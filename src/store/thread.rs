@@ -4,14 +4,17 @@
 //! is never entered and none leaks out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::StorageError;
+
+/// Answers that wait to be taken.
+const AHEAD: usize = 2;
 
 type Job = Box<dyn FnOnce(&Runtime) + Send>;
 
@@ -58,25 +61,63 @@ impl LanceThread {
         doing: &'static str,
         work: impl FnOnce(&Runtime) -> lance::Result<T> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let failed = |reason: String| StorageError::Table { path: path.to_path_buf(), doing, reason };
-        let (answer, waiting) = bounded(1);
-        let job: Job = Box::new(move |runtime| {
-            let result = catch_unwind(AssertUnwindSafe(|| work(runtime)));
-            // The caller waits below; nobody else can have closed the channel.
-            let _ = answer.send(result);
+        let mut answers = self.stream(path, doing, |runtime, give| {
+            give(work(runtime)?);
+            Ok(())
         });
-        let sent = self.inner.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        if !sent {
-            return Err(failed("the storage thread is gone".to_owned()));
+        answers.next().unwrap_or_else(|| Err(answers.failed("the storage thread is gone".to_owned())))
+    }
+
+    /// Runs `work` there, which gives one thing after the other, a few ahead of whoever takes them, until there are no more or `give` says that
+    /// nobody takes them. The thread does nothing else meanwhile, so what is done with them must not need it.
+    pub(super) fn stream<T: Send + 'static>(
+        &self,
+        path: &Path,
+        doing: &'static str,
+        work: impl FnOnce(&Runtime, &mut dyn FnMut(T) -> bool) -> lance::Result<()> + Send + 'static,
+    ) -> Answers<T> {
+        let (sender, waiting) = bounded(AHEAD);
+        let unsent = sender.clone();
+        let job: Job = Box::new(move |runtime| {
+            let mut give = |thing| sender.send(Ok(thing)).is_ok();
+            let reason = match catch_unwind(AssertUnwindSafe(|| work(runtime, &mut give))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => {
+                    let text =
+                        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                    format!("it panicked: {}", text.unwrap_or("without a message"))
+                }
+            };
+            // Whoever no longer takes answers needs no reason.
+            let _ = sender.send(Err(reason));
+        });
+        if self.inner.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
+            let _ = unsent.send(Err("the storage thread is gone".to_owned()));
         }
-        match waiting.recv() {
-            Ok(Ok(result)) => result.map_err(|error| failed(error.to_string())),
-            Ok(Err(panic)) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-                Err(failed(format!("it panicked: {}", text.unwrap_or("without a message"))))
-            }
-            Err(_) => Err(failed("the storage thread is gone".to_owned())),
-        }
+        Answers { waiting, path: path.to_path_buf(), doing }
+    }
+}
+
+/// What [`LanceThread::stream`] gives, as it comes; an error is the last.
+pub(super) struct Answers<T> {
+    waiting: Receiver<Result<T, String>>,
+    path: PathBuf,
+    doing: &'static str,
+}
+
+impl<T> Answers<T> {
+    fn failed(&self, reason: String) -> StorageError {
+        StorageError::Table { path: self.path.clone(), doing: self.doing, reason }
+    }
+}
+
+impl<T> Iterator for Answers<T> {
+    type Item = Result<T, StorageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let answer = self.waiting.recv().ok()?;
+        Some(answer.map_err(|reason| self.failed(reason)))
     }
 }
 

@@ -43,7 +43,8 @@ impl StoreWriter {
     fn code_fragment(&self, fragment: &FragmentFile, data: &str, dimension: usize) -> Result<(), StorageError> {
         let mut documents = vec![DEAD; fragment.rows];
         let mut spans = vec![Span::default(); fragment.rows];
-        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER, FIELD, START, END])? {
+        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER, FIELD, START, END]) {
+            let batch = batch?;
             let found = spans_of(&self.passages, &self.header.schema, &batch)?;
             let numbers = primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?;
             let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
@@ -98,7 +99,8 @@ impl StoreWriter {
 
     fn read_vectors(&self, fragment: &FragmentFile, dimension: usize) -> Result<Vec<f32>, StorageError> {
         let mut all = vec![0.0; fragment.rows * dimension];
-        for batch in self.passages.scan_fragments(&[fragment.id], &[VECTOR])? {
+        for batch in self.passages.scan_fragments(&[fragment.id], &[VECTOR]) {
+            let batch = batch?;
             let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
             let vectors = float_lists(&self.passages, &batch, VECTOR, dimension)?;
             for (address, vector) in addresses.iter().zip(vectors.chunks_exact(dimension)) {

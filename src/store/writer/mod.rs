@@ -26,7 +26,7 @@ use super::layout::{flush, sync_directory};
 use super::lock::WriterLock;
 use super::table::Table;
 use super::thread::LanceThread;
-use super::{Content, Durability, Generation, Header, Housekeeping, Layout, WordsState};
+use super::{Contents, Durability, Generation, Header, Housekeeping, Layout, WordsState};
 use crate::crash;
 use crate::error::{Error, StorageError};
 
@@ -119,7 +119,7 @@ impl StoreWriter {
     }
 
     /// Takes the lock and brings the tables back to what is committed. Also gives what is there, by key.
-    pub(crate) fn open(root: &Path, settings: &WriterSettings) -> Result<(Self, HashMap<Box<str>, Content>), Error> {
+    pub(crate) fn open(root: &Path, settings: &WriterSettings) -> Result<(Self, Contents), Error> {
         let layout = Layout::new(root)?;
         // Before the lock, so that a directory without an index gets no lock file.
         Header::read_stored(&layout)?.check_writable(&layout)?;
