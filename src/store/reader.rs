@@ -140,8 +140,8 @@ impl Generation {
         sound.check(&layout.documents(), &manifest(&header.files.documents, header.documents_version))?;
         sound.check(&layout.passages(), &manifest(&header.files.passages, header.passages_version))?;
         // A thread each, so that hits' fields and passages are read at the same time.
-        let documents = Table::open(layout.documents(), header.documents_version, &LanceThread::for_reading()?)?;
-        let passages = Table::open(layout.passages(), header.passages_version, &LanceThread::for_reading()?)?;
+        let documents = Table::open(layout.documents(), header.documents_version, &LanceThread::start()?)?;
+        let passages = Table::open(layout.passages(), header.passages_version, &LanceThread::start()?)?;
         Ok(Self { layout, header, documents, passages, sound, _pin: pin })
     }
 

@@ -78,9 +78,7 @@ impl Table {
     pub(super) fn open(path: PathBuf, version: u64, thread: &LanceThread) -> Result<Self, StorageError> {
         let uri = uri(&path)?;
         let dataset = thread.run(&path, "opening the table", move |runtime| {
-            // No index is ever asked of Lance; the caches of its metadata are kept small.
-            let session = Arc::new(Session::new(1 << 20, 32 << 20, Arc::default()));
-            runtime.block_on(DatasetBuilder::from_uri(uri).with_session(session).with_version(version).load())
+            runtime.block_on(DatasetBuilder::from_uri(uri).with_session(session()).with_version(version).load())
         })?;
         Ok(Self { path, dataset, thread: thread.clone(), readers: Arc::default() })
     }
@@ -304,8 +302,7 @@ impl Table {
             predicate: "damaged".to_owned(),
         };
         self.dataset = self.thread.run(&self.path, "leaving out damaged fragments", move |runtime| {
-            let session = Arc::new(Session::new(1 << 20, 32 << 20, Arc::default()));
-            runtime.block_on(Dataset::commit(uri.as_str(), operation, Some(read), None, None, session, true))
+            runtime.block_on(Dataset::commit(uri.as_str(), operation, Some(read), None, None, session(), true))
         })?;
         Ok(())
     }
@@ -353,6 +350,12 @@ impl Table {
             fact: format!("column {column}: expected {expected}, found {found}"),
         }
     }
+}
+
+/// No index is ever asked of Lance, and readers that stay open have what they need: the caches of its metadata are kept small, each a part of
+/// a writer's memory that would grow with the table.
+fn session() -> Arc<Session> {
+    Arc::new(Session::new(1 << 20, 4 << 20, Arc::default()))
 }
 
 fn params() -> WriteParams {

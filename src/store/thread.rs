@@ -30,20 +30,12 @@ struct Inner {
 }
 
 impl LanceThread {
+    /// All its files are read and written by one more thread. Of a page that is in memory already, reading is quicker than waking a thread for it, and
+    /// Lance would wake one for each piece of each row; and what many threads have freed, an allocator keeps for each of them.
     pub(super) fn start() -> Result<Self, StorageError> {
-        Self::with(&mut Builder::new_current_thread())
-    }
-
-    /// One whose files are all read by one more thread. Of a page that is in memory already, reading is quicker than waking a thread for it, and
-    /// Lance would wake one for each piece of each row.
-    pub(super) fn for_reading() -> Result<Self, StorageError> {
-        Self::with(Builder::new_current_thread().max_blocking_threads(1))
-    }
-
-    fn with(builder: &mut Builder) -> Result<Self, StorageError> {
         let failed = StorageError::io(Path::new("fossick-lance"), "starting the storage thread");
         let (jobs, queue) = unbounded::<Job>();
-        let runtime = builder.enable_time().build();
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_time().build();
         let thread = runtime.and_then(|runtime| {
             std::thread::Builder::new().name("fossick-lance".to_owned()).spawn(move || {
                 for job in queue {

@@ -4,7 +4,7 @@
 use fossick::{CrossEncoder, Device, DeviceKind, Encoder, Index, ModelError, Options, Precision};
 
 use crate::common::{encoded_index, judge, keys, repository, schema};
-use crate::reference_values::{check_embeddings, check_logits, reference, text};
+use crate::reference_values::{check_embeddings, check_logits, least_cosine, reference, text};
 
 /// Any adapter, a software one too, which must be named to be used.
 fn adapter() -> Option<Device> {
@@ -65,13 +65,19 @@ fn a_device_computes_in_what_it_was_told_to() {
     assert!(error.contains("does not compute in int8; available: f32"), "{error}");
 }
 
+/// An adapter that computes in 16 bits.
+fn half_adapter() -> Option<Device> {
+    let device = adapter()?;
+    if !device.info().half_floats {
+        println!("skipped: the shaders of {} have no 16-bit floats", device.info());
+        return None;
+    }
+    Some(device.with_precision(Precision::F16).unwrap())
+}
+
 /// What 16 bits may cost: 0.02 of a logit. Holds every `step`th reference pair against it.
 fn check_logits_in_16_bits(step: usize) {
-    let Some(device) = adapter() else { return };
-    if !device.info().half_floats {
-        return println!("skipped: the shaders of {} have no 16-bit floats", device.info());
-    }
-    let device = device.with_precision(Precision::F16).unwrap();
+    let Some(device) = half_adapter() else { return };
     let judge = CrossEncoder::load(repository().join("models/ms-marco-minilm-l-12-v2"), &device).unwrap();
     let cases = reference()["cross_encoder"]["cases"].as_array().unwrap();
     let differences: Vec<f64> = cases
@@ -98,6 +104,24 @@ fn logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
 #[ignore = "a software adapter takes minutes for all pairs: each new length is tried in many ways"]
 fn all_logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
     check_logits_in_16_bits(1);
+}
+
+/// Holds every `step`th reference embedding against its direction in 16 bits.
+fn check_embeddings_in_16_bits(step: usize) {
+    let Some(device) = half_adapter() else { return };
+    let least = least_cosine(&Encoder::load(repository().join("models/bge-small-en-v1.5"), &device).unwrap(), step);
+    assert!(least > 0.9999, "{least}");
+}
+
+#[test]
+fn embeddings_in_16_bits_point_where_the_reference_ones_do() {
+    check_embeddings_in_16_bits(12);
+}
+
+#[test]
+#[ignore = "a software adapter takes minutes for all texts: each new length is tried in many ways"]
+fn all_embeddings_in_16_bits_point_where_the_reference_ones_do() {
+    check_embeddings_in_16_bits(1);
 }
 
 #[test]
