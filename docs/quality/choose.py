@@ -1,11 +1,12 @@
-"""What the choices behind the final order were made on: nDCG@10 of rules over judged development queries.
+"""What the fusion and the final order were chosen on: nDCG@10 of rules over judged development queries.
 
     python docs/quality/choose.py ANSWERS QRELS                 # a table from answers that are there
     python docs/quality/choose.py ANSWERS QRELS INDEX QUERIES N # asks N queries, evenly spread over the file, first
 
 ANSWERS is a file of JSON lines: responses of `fossick search --json`, each with the query's `id`. Needs `fossick` on the path.
 Judgements of documents that were not among the candidates count, those that the index lacks are left out where
-the file INDEXED (one key a line, beside ANSWERS) says what it has.
+the file INDEXED (one key a line, beside ANSWERS) says what it has. Of both lists there is what is among the first 100 by reciprocal ranks, and what
+is judged is the first 50 of those, whatever is tried on them, so a row is near what the engine does with it, and not the same.
 """
 
 import gzip
@@ -16,7 +17,8 @@ import statistics
 import subprocess
 import sys
 
-CONSTANTS = [0, 2, 4, 6, 9, 16, math.inf]
+CONSTANTS = [0, 6, 9, 12, 16, 25, 36, math.inf]
+WEIGHTS = {"reciprocal ranks": [0.5], "convex": [0.35, 0.4, 0.45, 0.5, 0.6], "min-max": [0.4, 0.5], "distribution": [0.4, 0.5]}
 
 
 def open_text(path):
@@ -38,13 +40,13 @@ def ask(answers, qrels, index, queries, count):
     judged = [q for q in all_queries if q.get("_id", q.get("id")) in qrels]
     step = max(1.0, len(judged) / count)
     chosen = [judged[int(at * step)] for at in range(min(count, len(judged)))]
-    command = ["fossick", "search", index, "--json", "--limit", "200", "--rerank", "50", "--passages", "3"]
+    command = ["fossick", "search", index, "--json", "--limit", "200", "--rerank", "50", "--fusion", "reciprocal-rank"]
     text = "".join(q["text"].replace("\n", " ") + "\n" for q in chosen)
     found = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     with open(answers, "w") as out:
         for query, line in zip(chosen, found.rstrip("\n").split("\n"), strict=True):
             response = json.loads(line)
-            hits = [{k: hit[k] for k in ("key", "fused", "rerank")} for hit in response["hits"]]
+            hits = [{k: hit.get(k) for k in ("key", "lexical", "semantic", "rerank")} for hit in response["hits"]]
             out.write(json.dumps({"id": query.get("_id", query.get("id")), "hits": hits}) + "\n")
 
 
@@ -60,15 +62,35 @@ def standard(values):
     return [(value - mean) / deviation if deviation else 0.0 for value in values]
 
 
-def final(hits, constant, passages):
-    judged = [hit for hit in hits if hit["rerank"]]
-    logits = [max(hit["rerank"]["logits"][:passages]) for hit in judged]
-    variance = statistics.pvariance(logits)
+def fused(hits, method, weight):
+    """The hits from the best, each with its score: as `src/rank/fusion.rs` has it."""
+    scores = [0.0] * len(hits)
+    for leg, share in (("lexical", weight), ("semantic", 1 - weight)):
+        found = [(at, hit[leg]) for at, hit in enumerate(hits) if hit[leg]]
+        own = [place["score"] for _, place in found]
+        if not own:
+            continue
+        low, high = (0.0 if (method, leg) == ("convex", "lexical") else min(own)), max(own)
+        if method == "distribution":
+            mean, deviation = statistics.fmean(own), statistics.pstdev(own)
+            low, high = mean - 3 * deviation, mean + 3 * deviation
+        for at, place in found:
+            by_score = (place["score"] - low) / (high - low) if low < high else (0.5 if method == "distribution" else 1.0)
+            scores[at] += share * (1 / (60 + place["rank"]) if method == "reciprocal ranks" else max(0.0, by_score))
+    return sorted(zip(scores, hits), key=lambda found: (-found[0], found[1]["key"]))
+
+
+def final(found, constant):
+    judged = [(score, hit) for score, hit in found if hit["rerank"]]
+    if constant == math.inf or len(judged) < 2:
+        return [hit["key"] for _, hit in found]
+    logits = [hit["rerank"]["logit"] for _, hit in judged]
+    variance = statistics.variance(logits)
     trust = variance / (variance + constant) if variance + constant else 0.0
-    first = standard([hit["fused"]["score"] for hit in judged])
+    first = standard([score for score, _ in judged])
     scores = [trust * logit + (1 - trust) * score for logit, score in zip(standard(logits), first)]
     order = sorted(range(len(judged)), key=lambda at: -scores[at])
-    return [judged[at]["key"] for at in order] + [hit["key"] for hit in hits if not hit["rerank"]]
+    return [judged[at][1]["key"] for at in order] + [hit["key"] for _, hit in found if not hit["rerank"]]
 
 
 def main(answers, qrels_path, *rest):
@@ -78,20 +100,20 @@ def main(answers, qrels_path, *rest):
         ask(answers, qrels, index, queries, int(count))
     indexed = pathlib.Path(answers).with_name("INDEXED")
     keys = set(indexed.read_text().split()) if indexed.exists() else None
-    rows = {}
+    responses = []
     with open(answers) as lines:
-        for line in lines:
-            response = json.loads(line)
+        for response in map(json.loads, lines):
             grades = {k: g for k, g in qrels.get(response["id"], {}).items() if keys is None or k in keys}
-            hits = sorted(response["hits"], key=lambda hit: hit["fused"]["rank"])
-            if not any(grade > 0 for grade in grades.values()):
-                continue
-            for passages in (1, 2, 3):
-                for constant in CONSTANTS:
-                    rows.setdefault((passages, constant), []).append(ndcg(final(hits, constant, passages), grades))
-    for (passages, constant), values in rows.items():
-        name = {0: "judge alone", math.inf: "first stage alone"}.get(constant, f"constant {constant}")
-        print(f"{len(values)} queries, {passages} passages, {name:<18} {statistics.fmean(values):.4f}")
+            if any(grade > 0 for grade in grades.values()):
+                responses.append((response["hits"], grades))
+    print(f"{len(responses)} queries; the judge alone", *CONSTANTS[1:-1], "the fused order", sep="\t")
+    for method, weights in WEIGHTS.items():
+        for weight in weights:
+            row = []
+            for constant in CONSTANTS:
+                values = [ndcg(final(fused(hits, method, weight), constant), grades) for hits, grades in responses]
+                row.append(f"{statistics.fmean(values):.4f}")
+            print(f"{method}, words {weight}", *row, sep="\t")
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ measure() {
   shift 4
   is_wanted "$name" || return 0
   echo "== $name"
-  "$fossick" eval "$index" --queries "$queries" --qrels "$qrels" --rerank 50 --json "$@" > "docs/quality/$name.json.new"
+  "$fossick" eval "$index" --queries "$queries" --qrels "$qrels" --rerank 50 --json "$@" > "$work/$name.json"
   # Without the texts of queries, which are the collections'.
   python3 -c 'import json, sys
 report = json.load(open(sys.argv[1]))
 for part in ("gained", "lost"): report["comparison"].pop(part)
-json.dump(report, open(sys.argv[2], "w"), indent=1, sort_keys=True)' "docs/quality/$name.json.new" "docs/quality/$name.json"
-  rm "docs/quality/$name.json.new"
+json.dump(report, open(sys.argv[2], "w"), indent=1, sort_keys=True)' "$work/$name.json" "docs/quality/$name.json"
 }
 
 for name in scifact nfcorpus nq-utd; do

@@ -7,7 +7,8 @@ use super::depth::Depths;
 use super::{Comparison, Qrels, Queries, Query, Report, Run, Stage, StageReport};
 use crate::error::{Error, EvaluateError};
 use crate::model::CrossEncoder;
-use crate::search::{FinalOrder, Mode, Response, Search, Snapshot};
+use crate::rank::{FinalOrder, Fusion};
+use crate::search::{Mode, Response, Search, Snapshot};
 
 /// Gains and losses that are told one by one.
 const TOLD: usize = 5;
@@ -25,6 +26,7 @@ pub struct Evaluation<'a> {
     rerank: usize,
     judge: Option<&'a CrossEncoder>,
     passages: Option<usize>,
+    fusion: Fusion,
     order: FinalOrder,
     baseline: Option<(String, Run)>,
     indexed_only: bool,
@@ -40,6 +42,7 @@ impl<'a> Evaluation<'a> {
             rerank: 0,
             judge: None,
             passages: None,
+            fusion: Fusion::default(),
             order: FinalOrder::default(),
             baseline: None,
             indexed_only: false,
@@ -66,6 +69,13 @@ impl<'a> Evaluation<'a> {
     #[must_use]
     pub fn passages_per_document(mut self, passages: usize) -> Self {
         self.passages = Some(passages);
+        self
+    }
+
+    /// As [`Search::fusion`].
+    #[must_use]
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.fusion = fusion;
         self
     }
 
@@ -200,8 +210,15 @@ impl<'a> Evaluation<'a> {
 
     fn search(&self, stage: Stage, text: &str) -> Search<'a> {
         // Keys are all that is needed; reading what a page shows of a hundred hits would be most of the time.
-        let search =
-            self.snapshot.search(text).plain().candidates(self.candidates).limit(self.candidates).keys_only().logit_cache(false);
+        let search = self
+            .snapshot
+            .search(text)
+            .plain()
+            .candidates(self.candidates)
+            .limit(self.candidates)
+            .keys_only()
+            .logit_cache(false)
+            .fusion(self.fusion);
         let search = match self.passages {
             Some(passages) => search.passages_per_document(passages),
             None => search,

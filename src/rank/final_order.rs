@@ -2,7 +2,7 @@
 
 /// The variance of logits at which judge and first stage count the same. Chosen on development queries; `docs/quality.md`
 /// says which, and how flat the choice is.
-const NOISE: f64 = 6.0;
+pub(crate) const NOISE: f64 = 16.0;
 
 /// A candidate of the first stage, at its place in that stage's order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,9 +21,9 @@ pub enum FinalOrder {
     /// By logit, tempered by the first stage: the judge is trusted as far as its own spread says.
     ///
     /// A judge that is at home tells the candidates far apart, by many logits; where its logits lie close together it knows
-    /// little. Both words are taken as standard deviations from their means over the judged candidates and weighed, the
-    /// judge's with σ² / (σ² + 6), σ being the standard deviation of its logits, and the first stage's with the rest. In units
-    /// of logits, as hits carry it, that is logit + (6 / σ) z, where z is the first stage's score in standard deviations.
+    /// little. Both words are taken as standard deviations (of a sample, so that few candidates count for little) from their means over the judged candidates and weighed, the
+    /// judge's with σ² / (σ² + 16), σ being the standard deviation of its logits, and the first stage's with the rest. In units
+    /// of logits, as hits carry it, that is logit + (16 / σ) z, where z is the first stage's score in standard deviations.
     #[default]
     Tempered,
     /// By logit alone.
@@ -54,9 +54,9 @@ impl FinalOrder {
 pub(crate) struct Tempering {
     /// The mean of the first stage's scores over the judged.
     pub(crate) mean: f64,
-    /// Their standard deviation.
+    /// Their standard deviation, of a sample.
     pub(crate) deviation: f64,
-    /// 6 / σ, σ being the standard deviation of the logits.
+    /// 16 / σ, σ being the standard deviation of the logits.
     pub(crate) share: f64,
 }
 
@@ -71,8 +71,12 @@ impl FinalOrder {
     /// logits keep the first stage's order.
     pub(crate) fn tempering(self, candidates: &[Candidate]) -> Option<Tempering> {
         let judged = || candidates.iter().filter_map(|candidate| Some((candidate.score, candidate.logit?)));
+        // Of two candidates each is a deviation of the whole from the mean, however near they are: as a sample they tell less.
+        let count = judged().count() as f64;
+        let of_sample = (count / (count - 1.0).max(1.0)).sqrt();
         let (mean, deviation) = spread(judged().map(|(score, _)| score));
         let (_, sigma) = spread(judged().map(|(_, logit)| logit));
+        let (deviation, sigma) = (deviation * of_sample, sigma * of_sample);
         let tempers = self == Self::Tempered && deviation > 0.0 && sigma > 0.0;
         tempers.then(|| Tempering { mean, deviation, share: NOISE / sigma })
     }
@@ -121,6 +125,12 @@ mod tests {
         assert_eq!(arrange(FinalOrder::Tempered, &unsure), [0, 1, 2, 3]);
         let sure = judged([-9.0, -3.0, 3.0, 9.0]);
         assert_eq!(arrange(FinalOrder::Tempered, &sure), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn of_two_candidates_a_judge_that_says_no_and_yes_decides() {
+        assert_eq!(arrange(FinalOrder::Tempered, &[(0.9, Some(-3.0)), (0.1, Some(3.0))]), [1, 0]);
+        assert_eq!(arrange(FinalOrder::Tempered, &[(0.9, Some(1.0)), (0.1, Some(3.0))]), [0, 1]);
     }
 
     #[test]

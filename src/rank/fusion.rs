@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::final_order::spread;
 
-/// How the words' list and the vectors' list become one.
+/// How the words' list and the vectors' list become one. [`Convex`](Self::Convex) unless set.
 ///
 /// A document's score is the sum of weight × value over the lists that have it; a list that lacks it adds 0. A list of weight 0
 /// adds nothing, and its documents are found all the same, with a score of 0 where the other list lacks them.
@@ -13,6 +13,19 @@ use super::final_order::spread;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fusion {
+    /// By scores, from the least that each could be: the value of a document in the words' list is its share of the greatest score, BM25
+    /// having 0 for a document without any of the words; in the vectors' list it is 0 for the least score, 1 for the greatest, and linear
+    /// between them. A convex combination with a known lower bound (Bruch, Gai and Ingber 2023, *An analysis of fusion functions for hybrid
+    /// retrieval*), which they found ahead of reciprocal ranks; of vectors, whose least similarity no text ever has, the least of the list
+    /// stands for the bound.
+    ///
+    /// Where all scores of a list are equal, or none is above 0 among the words', each is worth 1.
+    Convex {
+        /// The weight of the words' list.
+        words: f32,
+        /// The weight of the vectors' list.
+        vectors: f32,
+    },
     /// By places alone: the value is 1 / (k + rank), the rank counted from 1 (Cormack, Clarke and Büttcher 2009, section 2).
     ReciprocalRank {
         /// How little the first places stand out: with 0 the first is worth twice the second, with the authors' 60 hardly more.
@@ -23,9 +36,7 @@ pub enum Fusion {
         vectors: f32,
     },
     /// By scores: the value is 0 for the list's least score, 1 for its greatest, and linear between them (Lee 1997, *Analyses of
-    /// multiple evidence combination*). With weights that sum to 1 it is a convex combination, which Bruch, Gai and Ingber 2023
-    /// (*An analysis of fusion functions for hybrid retrieval*) found ahead of reciprocal ranks; their own variant begins at the
-    /// least score that is possible, not at the least found.
+    /// multiple evidence combination*).
     ///
     /// The last document of a list gets 0 from it, as does one that the list lacks. Where all scores of a list are equal, each is
     /// the greatest and gets 1, so that having been found counts.
@@ -51,11 +62,23 @@ pub enum Fusion {
 
 impl Default for Fusion {
     fn default() -> Self {
-        Self::reciprocal_rank()
+        Self::convex(0.45, 0.55)
     }
 }
 
+/// Whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leg {
+    Words,
+    Vectors,
+}
+
 impl Fusion {
+    /// [`Convex`](Self::Convex) with these weights.
+    pub const fn convex(words: f32, vectors: f32) -> Self {
+        Self::Convex { words, vectors }
+    }
+
     /// [`ReciprocalRank`](Self::ReciprocalRank) with its authors' k of 60, and both lists counting the same.
     pub const fn reciprocal_rank() -> Self {
         Self::ReciprocalRank { k: 60.0, words: 1.0, vectors: 1.0 }
@@ -76,6 +99,7 @@ impl Fusion {
     pub const fn weights(self, words: f32, vectors: f32) -> Self {
         match self {
             Self::ReciprocalRank { k, .. } => Self::ReciprocalRank { k, words, vectors },
+            Self::Convex { .. } => Self::Convex { words, vectors },
             Self::MinMax { .. } => Self::MinMax { words, vectors },
             Self::Distribution { .. } => Self::Distribution { words, vectors },
         }
@@ -103,6 +127,7 @@ impl Fusion {
     fn both_weights(&self) -> (f32, f32) {
         match *self {
             Self::ReciprocalRank { words, vectors, .. }
+            | Self::Convex { words, vectors }
             | Self::MinMax { words, vectors }
             | Self::Distribution { words, vectors } => (words, vectors),
         }
@@ -110,15 +135,15 @@ impl Fusion {
 
     /// What each place of a list with these scores is worth, 0 or more. A score that is not finite is worth 0 and moves no
     /// other's value; where ranks alone count it keeps its place.
-    fn values(&self, scores: &[f32]) -> Vec<f32> {
+    fn values(&self, leg: Leg, scores: &[f32]) -> Vec<f32> {
         let finite = || scores.iter().copied().filter(|score| score.is_finite());
+        let greatest = || finite().fold(f32::NEG_INFINITY, f32::max).into();
         let (low, high, of_equals) = match *self {
             Self::ReciprocalRank { k, .. } => {
                 return (1..=scores.len()).map(|rank| (1.0 / (f64::from(k) + rank as f64)) as f32).collect();
             }
-            Self::MinMax { .. } => {
-                (finite().fold(f32::INFINITY, f32::min).into(), finite().fold(f32::NEG_INFINITY, f32::max).into(), 1.0)
-            }
+            Self::Convex { .. } if leg == Leg::Words => (0.0, greatest(), 1.0),
+            Self::Convex { .. } | Self::MinMax { .. } => (finite().fold(f32::INFINITY, f32::min).into(), greatest(), 1.0),
             Self::Distribution { .. } => {
                 let (mean, deviation) = spread(finite());
                 (mean - 3.0 * deviation, mean + 3.0 * deviation, 0.5)
@@ -151,7 +176,7 @@ pub(crate) struct Term {
     pub(crate) rank: usize,
     /// The list's own score.
     pub(crate) score: f32,
-    /// What rank or score are worth, from 0 to 1.
+    /// What rank or score are worth, 0 or more.
     pub(crate) value: f32,
     /// The list's weight.
     pub(crate) weight: f32,
@@ -176,10 +201,10 @@ pub(crate) fn fuse<O: Ord>(
 ) -> Vec<Fused> {
     let mut found: HashMap<u64, (Option<Term>, Option<Term>)> = HashMap::with_capacity(words.len() + vectors.len());
     let (weight_of_words, weight_of_vectors) = fusion.both_weights();
-    for (document, term) in terms(fusion, words, weight_of_words) {
+    for (document, term) in terms(fusion, Leg::Words, words, weight_of_words) {
         found.entry(document).or_default().0 = Some(term);
     }
-    for (document, term) in terms(fusion, vectors, weight_of_vectors) {
+    for (document, term) in terms(fusion, Leg::Vectors, vectors, weight_of_vectors) {
         found.entry(document).or_default().1 = Some(term);
     }
     let contribution = |term: &Option<Term>| term.as_ref().map_or(0.0, Term::contribution);
@@ -201,10 +226,10 @@ pub(crate) fn fuse<O: Ord>(
 }
 
 /// A list's documents, each once, with what the list says of them.
-fn terms(fusion: &Fusion, list: &[(u64, f32)], weight: f32) -> impl Iterator<Item = (u64, Term)> {
+fn terms(fusion: &Fusion, leg: Leg, list: &[(u64, f32)], weight: f32) -> impl Iterator<Item = (u64, Term)> {
     let mut seen = HashSet::with_capacity(list.len());
     let (documents, scores): (Vec<u64>, Vec<f32>) = list.iter().filter(|(document, _)| seen.insert(*document)).copied().unzip();
-    let values = fusion.values(&scores);
+    let values = fusion.values(leg, &scores);
     let terms = scores.into_iter().zip(values).enumerate();
     documents.into_iter().zip(terms.map(move |(position, (score, value))| Term { rank: position + 1, score, value, weight }))
 }
@@ -229,13 +254,14 @@ mod tests {
         fuse(&fusion, words, vectors, |document| document).iter().map(|hit| (hit.document, hit.score)).collect()
     }
 
-    const METHODS: [Fusion; 3] = [Fusion::reciprocal_rank(), Fusion::min_max(1.0, 1.0), Fusion::distribution(1.0, 1.0)];
+    const METHODS: [Fusion; 4] =
+        [Fusion::reciprocal_rank(), Fusion::convex(1.0, 1.0), Fusion::min_max(1.0, 1.0), Fusion::distribution(1.0, 1.0)];
 
     #[test]
     fn agreement_goes_before_one_good_rank() {
         let words = [(1, 9.0), (2, 8.0), (3, 7.0)];
         let vectors = [(4, 0.9), (3, 0.8), (2, 0.7)];
-        let fused = scores(Fusion::default(), &words, &vectors);
+        let fused = scores(Fusion::reciprocal_rank(), &words, &vectors);
         assert_eq!(fused.iter().map(|hit| hit.0).collect::<Vec<_>>(), [2, 3, 1, 4]);
         assert!((fused[0].1 - (1.0 / 62.0 + 1.0 / 63.0)).abs() < 1e-7);
     }
@@ -254,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_small_k_sets_the_first_places_apart() {
-        let values = |k| Fusion::ReciprocalRank { k, words: 1.0, vectors: 1.0 }.values(&[0.0; 3]);
+        let values = |k| Fusion::ReciprocalRank { k, words: 1.0, vectors: 1.0 }.values(Leg::Vectors, &[0.0; 3]);
         assert_eq!(values(0.0), [1.0, 1.0 / 2.0, 1.0 / 3.0]);
         assert_eq!(values(60.0), [1.0 / 61.0, 1.0 / 62.0, 1.0 / 63.0]);
     }
@@ -271,9 +297,24 @@ mod tests {
     }
 
     #[test]
+    fn convex_begins_at_nothing_for_words_and_at_the_least_for_vectors() {
+        let fused =
+            fuse(&Fusion::convex(0.25, 0.75), &[(1, 30.0), (2, 15.0), (3, 6.0)], &[(2, 0.5), (1, -0.5)], |document| document);
+        let shown: Vec<_> = fused.iter().map(|hit| (hit.document, hit.score)).collect();
+        assert_eq!(shown, [(2, 0.25 * 0.5 + 0.75), (1, 0.25), (3, 0.25 * 0.2)]);
+    }
+
+    #[test]
+    fn words_that_are_worth_nothing_count_as_found() {
+        for scores in [&[0.0; 3][..], &[-1.0, -1.0]] {
+            assert!(Fusion::convex(1.0, 1.0).values(Leg::Words, scores).iter().all(|&value| value == 1.0), "{scores:?}");
+        }
+    }
+
+    #[test]
     fn distribution_reaches_three_deviations_to_either_side_of_the_mean() {
         // Mean 5, deviation 2: the textbook's example.
-        let values = Fusion::distribution(1.0, 1.0).values(&[9.0, 7.0, 5.0, 5.0, 4.0, 4.0, 4.0, 2.0]);
+        let values = Fusion::distribution(1.0, 1.0).values(Leg::Vectors, &[9.0, 7.0, 5.0, 5.0, 4.0, 4.0, 4.0, 2.0]);
         assert_eq!(values, [10.0, 8.0, 6.0, 6.0, 5.0, 5.0, 5.0, 3.0].map(|twelfths: f32| twelfths / 12.0));
     }
 
@@ -281,7 +322,7 @@ mod tests {
     fn scores_beyond_three_deviations_keep_their_order() {
         let mut far = vec![0.0; 40];
         (far[0], far[1]) = (1000.0, 900.0);
-        let values = Fusion::distribution(1.0, 1.0).values(&far);
+        let values = Fusion::distribution(1.0, 1.0).values(Leg::Vectors, &far);
         assert!(values[0] > values[1] && values[1] > 1.0, "{values:?}");
         assert!(values[2] < 0.5);
     }
@@ -289,18 +330,18 @@ mod tests {
     #[test]
     fn scores_that_are_all_equal_are_the_greatest_or_the_mean() {
         for scores in [&[2.5][..], &[0.1; 7], &[0.0; 3], &[-4.0, -4.0]] {
-            assert!(Fusion::min_max(1.0, 1.0).values(scores).iter().all(|&value| value == 1.0), "{scores:?}");
-            assert!(Fusion::distribution(1.0, 1.0).values(scores).iter().all(|&value| value == 0.5), "{scores:?}");
+            assert!(Fusion::min_max(1.0, 1.0).values(Leg::Vectors, scores).iter().all(|&value| value == 1.0), "{scores:?}");
+            assert!(Fusion::distribution(1.0, 1.0).values(Leg::Vectors, scores).iter().all(|&value| value == 0.5), "{scores:?}");
         }
     }
 
     #[test]
     fn a_score_that_is_not_finite_is_worth_nothing_and_moves_no_other() {
         let broken = [f32::INFINITY, 3.0, f32::NAN, 2.0, 1.0, f32::NEG_INFINITY];
-        for fusion in [Fusion::min_max(1.0, 1.0), Fusion::distribution(1.0, 1.0)] {
-            let [high, middle, low] = fusion.values(&[3.0, 2.0, 1.0])[..] else { panic!("three scores have three values") };
-            assert_eq!(fusion.values(&broken), [0.0, high, 0.0, middle, low, 0.0], "{fusion:?}");
-            assert_eq!(fusion.values(&[f32::NAN; 2]), [0.0, 0.0], "{fusion:?}");
+        for (fusion, leg) in METHODS[1..].iter().flat_map(|fusion| [(fusion, Leg::Words), (fusion, Leg::Vectors)]) {
+            let [high, middle, low] = fusion.values(leg, &[3.0, 2.0, 1.0])[..] else { panic!("three scores have three values") };
+            assert_eq!(fusion.values(leg, &broken), [0.0, high, 0.0, middle, low, 0.0], "{fusion:?}");
+            assert_eq!(fusion.values(leg, &[f32::NAN; 2]), [0.0, 0.0], "{fusion:?}");
         }
     }
 
@@ -330,7 +371,7 @@ mod tests {
             asked.borrow_mut().push(document);
             document
         };
-        fuse(&Fusion::default(), &[(1, 3.0), (2, 2.0), (3, 1.0)], &[(1, 3.0), (5, 2.0), (4, 1.0)], rank);
+        fuse(&Fusion::reciprocal_rank(), &[(1, 3.0), (2, 2.0), (3, 1.0)], &[(1, 3.0), (5, 2.0), (4, 1.0)], rank);
         let mut asked = asked.into_inner();
         asked.sort_unstable();
         assert_eq!(asked, [2, 3, 4, 5]);
@@ -371,6 +412,7 @@ mod tests {
                 words: 1.0,
                 vectors: 1.0
             }),
+            Just(Fusion::convex(1.0, 1.0)),
             Just(Fusion::min_max(1.0, 1.0)),
             Just(Fusion::distribution(1.0, 1.0)),
         ];
@@ -427,6 +469,8 @@ mod tests {
 
         #[test]
         fn the_lists_change_places_with_their_weights(fusion in any_fusion(), words in any_list(), vectors in any_list()) {
+            // Convex alone asks whose list it is.
+            prop_assume!(!matches!(fusion, Fusion::Convex { .. }));
             let (of_words, of_vectors) = fusion.both_weights();
             prop_assert_eq!(scores(fusion.weights(of_vectors, of_words), &vectors, &words), scores(fusion, &words, &vectors));
         }
@@ -442,7 +486,7 @@ mod tests {
         fn by_scores_it_does_not_matter_in_which_order_equals_come(words in ranked_list(), vectors in ranked_list()) {
             let mut turned = words.clone();
             turned.chunk_by_mut(|a, b| a.1 == b.1).for_each(<[_]>::reverse);
-            for fusion in [Fusion::min_max(0.4, 0.6), Fusion::distribution(0.4, 0.6)] {
+            for fusion in [Fusion::convex(0.4, 0.6), Fusion::min_max(0.4, 0.6), Fusion::distribution(0.4, 0.6)] {
                 prop_assert_eq!(scores(fusion, &turned, &vectors), scores(fusion, &words, &vectors));
             }
         }
@@ -452,6 +496,9 @@ mod tests {
             let moved: List = words.iter().map(|&(document, score)| (document, score * 2f32.powi(power) + f32::from(shift))).collect();
             let min_max = Fusion::min_max(0.4, 0.6);
             prop_assert_eq!(scores(min_max, &moved, &vectors), scores(min_max, &words, &vectors));
+            // For convex it is the vectors' that does not.
+            let convex = Fusion::convex(0.4, 0.6);
+            prop_assert_eq!(scores(convex, &vectors, &moved), scores(convex, &vectors, &words));
             // The mean of moved scores is rounded elsewhere, so what is equal but for rounding may change places.
             let distribution = Fusion::distribution(0.4, 0.6);
             let before: HashMap<u64, f32> = scores(distribution, &words, &vectors).into_iter().collect();

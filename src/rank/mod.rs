@@ -9,6 +9,6 @@ mod fusion;
 
 pub use explanation::{Combination, Explanation};
 pub use final_order::FinalOrder;
-pub(crate) use final_order::{Candidate, Tempering};
+pub(crate) use final_order::{Candidate, NOISE, Tempering};
 pub use fusion::Fusion;
 pub(crate) use fusion::{Fused, Term, fuse};

@@ -5,7 +5,7 @@ use super::judge::{DocumentLogit, Verdict};
 use super::question::Question;
 use super::{Mode, Search};
 use crate::error::Error;
-use crate::rank::{Combination, Explanation, Fusion, Tempering, Term};
+use crate::rank::{Combination, Explanation, Fusion, NOISE, Tempering, Term};
 use crate::schema::Metric;
 
 /// What is the same for all hits of a search.
@@ -43,7 +43,7 @@ impl<'a> Explainer<'a> {
                 let tempered = Explanation::of(
                     "what the first stage adds",
                     Combination::Product,
-                    vec![Explanation::given("6 / standard deviation of the logits", *share as f32), z],
+                    vec![Explanation::given(format!("{NOISE} / standard deviation of the logits"), *share as f32), z],
                 );
                 Explanation::of("judged: the logit, tempered by the first stage", Combination::Sum, vec![logit, tempered])
             }
@@ -72,24 +72,28 @@ impl<'a> Explainer<'a> {
                 let fused = self.stage.fused.get(&number);
                 let mut shares = Vec::new();
                 if let Some(term) = fused.and_then(|fused| fused.words.as_ref()) {
-                    shares.push(self.share("the words' share", term, self.words(number, term.score)?));
+                    shares.push(self.share(true, term, self.words(number, term.score)?));
                 }
                 if let Some(term) = fused.and_then(|fused| fused.vectors.as_ref()) {
-                    shares.push(self.share("the vectors' share", term, self.similarity(term.score)));
+                    shares.push(self.share(false, term, self.similarity(term.score)));
                 }
                 Explanation::of("the fused score", Combination::Sum, shares).valued(score)
             }
         })
     }
 
-    fn share(&self, what: &str, term: &Term, source: Explanation) -> Explanation {
+    fn share(&self, of_words: bool, term: &Term, source: Explanation) -> Explanation {
         let value = match self.search.fusion {
             Fusion::ReciprocalRank { k, .. } => format!("1 / ({k} + rank)"),
-            Fusion::MinMax { .. } => "the score between the least and the greatest of its list".to_owned(),
+            Fusion::Convex { .. } if of_words => "the score's share of the greatest of its list".to_owned(),
+            Fusion::Convex { .. } | Fusion::MinMax { .. } => {
+                "the score between the least and the greatest of its list".to_owned()
+            }
             Fusion::Distribution { .. } => "the score between three deviations below and above the mean of its list".to_owned(),
         };
         let rank = Explanation::given("rank in its list", term.rank as f32);
         let value = Explanation::given(value, term.value).with([rank, source]);
+        let what = if of_words { "the words' share" } else { "the vectors' share" };
         Explanation::of(what, Combination::Product, vec![Explanation::given("weight", term.weight), value])
     }
 

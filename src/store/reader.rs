@@ -219,6 +219,7 @@ impl Generation {
             strings(&self.documents, &batch, KEY)?.into_iter().for_each(|key| keys.push(key));
         }
         self.expect(&self.documents, self.header.documents, numbers.len())?;
+        keys.shrink();
         // Documents are written in the order of their numbers, and compaction keeps it.
         if !numbers.is_sorted() {
             let mut places: Vec<usize> = (0..numbers.len()).collect();
@@ -242,7 +243,9 @@ impl Generation {
             let keys = strings(&self.documents, &batch, KEY)?;
             rows += keys.len();
             for (key, (&number, &digest)) in keys.into_iter().zip(numbers.iter().zip(digests)) {
-                contents.insert(key, Content { number, digest });
+                if let Some(earlier) = contents.insert(key, Content { number, digest }) {
+                    tracing::warn!(key, earlier.number, number, "a key is twice in the index; the later document has it");
+                }
             }
         }
         self.expect(&self.documents, self.header.documents, rows)?;

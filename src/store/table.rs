@@ -24,7 +24,8 @@ use crate::error::StorageError;
 /// Row numbers in one `IN` list; Lance parses and plans each predicate, so lists are kept short enough to stay quick.
 const DELETE_CHUNK: usize = 5_000;
 
-/// Rows of a batch, and bytes that are read ahead, when rows are rewritten: Lance's own 8,192 and 2 GiB would have much of a table in memory.
+/// Rows of a batch when rows are rewritten, and bytes that are read ahead then and when columns are read: Lance's own 8,192 and 2 GiB would have much
+/// of a table in memory.
 const ROWS_AT_ONCE: usize = 1024;
 const READ_AHEAD: u64 = 32 << 20;
 
@@ -139,18 +140,18 @@ impl Table {
     }
 
     /// All rows of some columns, with `_rowaddr`, in the table's order, batch by batch. What is done with a batch must ask nothing of this table's
-    /// thread, which is at the next.
-    pub(super) fn scan(&self, columns: &[&str]) -> Answers<RecordBatch> {
+    /// thread, which is at the next and which a writer's tables share.
+    pub(super) fn scan(&self, columns: &[&str]) -> Answers<'_, RecordBatch> {
         self.scan_some(None, columns)
     }
 
     /// The same for some fragments alone.
-    pub(super) fn scan_fragments(&self, fragments: &[u64], columns: &[&str]) -> Answers<RecordBatch> {
+    pub(super) fn scan_fragments(&self, fragments: &[u64], columns: &[&str]) -> Answers<'_, RecordBatch> {
         let wanted = self.dataset.fragments().iter().filter(|fragment| fragments.contains(&fragment.id));
         self.scan_some(Some(wanted.cloned().collect()), columns)
     }
 
-    fn scan_some(&self, fragments: Option<Vec<Fragment>>, columns: &[&str]) -> Answers<RecordBatch> {
+    fn scan_some(&self, fragments: Option<Vec<Fragment>>, columns: &[&str]) -> Answers<'_, RecordBatch> {
         let dataset = self.dataset.clone();
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
         self.thread.stream(&self.path, "reading columns", move |runtime, give| {

@@ -16,6 +16,9 @@ use crate::error::StorageError;
 /// Answers that wait to be taken.
 const AHEAD: usize = 2;
 
+/// Why there is no answer.
+const GONE: &str = "the storage thread is gone";
+
 type Job = Box<dyn FnOnce(&Runtime) + Send>;
 
 /// A handle to the thread; the last one to go ends it.
@@ -57,7 +60,7 @@ impl LanceThread {
             give(work(runtime)?);
             Ok(())
         });
-        answers.next().unwrap_or_else(|| Err(answers.failed("the storage thread is gone".to_owned())))
+        answers.next().unwrap_or_else(|| Err(answers.failed(GONE.to_owned())))
     }
 
     /// Runs `work` there, which gives one thing after the other, a few ahead of whoever takes them, until there are no more or `give` says that
@@ -67,49 +70,56 @@ impl LanceThread {
         path: &Path,
         doing: &'static str,
         work: impl FnOnce(&Runtime, &mut dyn FnMut(T) -> bool) -> lance::Result<()> + Send + 'static,
-    ) -> Answers<T> {
+    ) -> Answers<'_, T> {
         let (sender, waiting) = bounded(AHEAD);
-        let unsent = sender.clone();
         let job: Job = Box::new(move |runtime| {
-            let mut give = |thing| sender.send(Ok(thing)).is_ok();
-            let reason = match catch_unwind(AssertUnwindSafe(|| work(runtime, &mut give))) {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
+            let mut give = |thing| sender.send(Ok(Some(thing))).is_ok();
+            let end = match catch_unwind(AssertUnwindSafe(|| work(runtime, &mut give))) {
+                Ok(Ok(())) => Ok(None),
+                Ok(Err(error)) => Err(error.to_string()),
                 Err(panic) => {
                     let text =
                         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-                    format!("it panicked: {}", text.unwrap_or("without a message"))
+                    Err(format!("it panicked: {}", text.unwrap_or("without a message")))
                 }
             };
-            // Whoever no longer takes answers needs no reason.
-            let _ = sender.send(Err(reason));
+            // Whoever no longer takes answers needs no end.
+            let _ = sender.send(end);
         });
-        if self.inner.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
-            let _ = unsent.send(Err("the storage thread is gone".to_owned()));
-        }
-        Answers { waiting, path: path.to_path_buf(), doing }
+        // A job that is not taken goes, and its channel with it.
+        let _ = self.inner.jobs.as_ref().map(|jobs| jobs.send(job));
+        Answers { waiting, ended: false, path: path.to_path_buf(), doing, _thread: self }
     }
 }
 
 /// What [`LanceThread::stream`] gives, as it comes; an error is the last.
-pub(super) struct Answers<T> {
-    waiting: Receiver<Result<T, String>>,
+#[must_use]
+pub(super) struct Answers<'a, T> {
+    /// `None` at the end, so that a thread that is gone is not taken for it.
+    waiting: Receiver<Result<Option<T>, String>>,
+    ended: bool,
     path: PathBuf,
     doing: &'static str,
+    /// Whoever lets the last handle go waits for the thread, which may wait for these to be taken.
+    _thread: &'a LanceThread,
 }
 
-impl<T> Answers<T> {
+impl<T> Answers<'_, T> {
     fn failed(&self, reason: String) -> StorageError {
         StorageError::Table { path: self.path.clone(), doing: self.doing, reason }
     }
 }
 
-impl<T> Iterator for Answers<T> {
+impl<T> Iterator for Answers<'_, T> {
     type Item = Result<T, StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let answer = self.waiting.recv().ok()?;
-        Some(answer.map_err(|reason| self.failed(reason)))
+        if self.ended {
+            return None;
+        }
+        let answer = self.waiting.recv().unwrap_or_else(|_| Err(GONE.to_owned()));
+        self.ended = !matches!(answer, Ok(Some(_)));
+        answer.map_err(|reason| self.failed(reason)).transpose()
     }
 }
 
@@ -119,5 +129,67 @@ impl Drop for Inner {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(
+        thread: &LanceThread,
+        work: impl FnOnce(&mut dyn FnMut(usize) -> bool) -> lance::Result<()> + Send + 'static,
+    ) -> Answers<'_, usize> {
+        thread.stream(Path::new("table"), "counting", |_, give| work(give))
+    }
+
+    #[test]
+    fn all_answers_come_in_order() {
+        let thread = LanceThread::start().unwrap();
+        let answers = stream(&thread, |give| {
+            assert!((0..100).all(give));
+            Ok(())
+        });
+        let numbers: Result<Vec<usize>, _> = answers.collect();
+        assert_eq!(numbers.unwrap(), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_error_or_a_panic_comes_after_what_was_given_and_is_the_last() {
+        let thread = LanceThread::start().unwrap();
+        let ways: [fn() -> lance::Result<()>; 2] =
+            [|| Err(lance::Error::io("the disk is gone")), || panic!("an invariant is gone")];
+        for way in ways {
+            let mut answers = stream(&thread, move |give| {
+                give(1);
+                way()
+            });
+            assert_eq!(answers.next().unwrap().unwrap(), 1);
+            let error = answers.next().unwrap().unwrap_err().to_string();
+            assert!(error.contains("counting") && error.contains("is gone"), "{error}");
+            assert!(answers.next().is_none());
+        }
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_do_not_hold_the_thread() {
+        let thread = LanceThread::start().unwrap();
+        let mut answers = stream(&thread, |give| {
+            let given = (0..).take_while(|number| give(*number)).count();
+            assert!(given < 10, "{given} were given");
+            Ok(())
+        });
+        assert_eq!(answers.next().unwrap().unwrap(), 0);
+        drop(answers);
+        assert_eq!(thread.run(Path::new("table"), "going on", |_| Ok(7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_an_error_and_no_end() {
+        let gone = LanceThread { inner: Arc::new(Inner { jobs: None, thread: None }) };
+        let mut answers = stream(&gone, |_| Ok(()));
+        assert!(answers.next().unwrap().unwrap_err().to_string().contains(GONE));
+        assert!(answers.next().is_none());
+        assert!(gone.run(Path::new("table"), "going on", |_| Ok(7)).is_err());
     }
 }

@@ -109,13 +109,16 @@ fn all_logits_in_16_bits_are_the_reference_ones_within_a_fiftieth() {
 /// Holds every `step`th reference embedding against its direction in 16 bits.
 fn check_embeddings_in_16_bits(step: usize) {
     let Some(device) = half_adapter() else { return };
-    let least = least_cosine(&Encoder::load(repository().join("models/bge-small-en-v1.5"), &device).unwrap(), step);
+    let encoder = Encoder::load(repository().join("models/bge-small-en-v1.5"), &device).unwrap();
+    let least = least_cosine(&encoder, step);
+    assert_eq!(encoder.fallback(), None);
+    assert!(least < 1.0 - 1e-10, "16 bits cannot be exact: {least}");
     assert!(least > 0.9999, "{least}");
 }
 
 #[test]
 fn embeddings_in_16_bits_point_where_the_reference_ones_do() {
-    check_embeddings_in_16_bits(12);
+    check_embeddings_in_16_bits(7);
 }
 
 #[test]

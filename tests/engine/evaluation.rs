@@ -1,5 +1,6 @@
 //! An application measures its own search.
 
+use fossick::Fusion;
 use fossick::evaluate::{Evaluation, Metric, Qrels, Queries, Query, Stage};
 
 use crate::common::{encoded_index, judge, note, vectors_index};
@@ -40,6 +41,18 @@ fn every_stage_is_measured_and_compared_with_the_one_before() {
     // All five candidates judged is what the stage itself did.
     let all = report.depths.last().unwrap();
     assert_eq!((all.rerank, all.ndcg_at_10.mean), (5, reranked.mean(Metric::Ndcg(10))));
+}
+
+#[test]
+fn the_fusion_that_is_measured_is_the_one_that_was_set() {
+    let (_directory, index) = encoded_index();
+    let (queries, qrels) = collection(&[("satellite of our planet", "moon"), ("levy on wages", "tax"), ("water", "cat")]);
+    let snapshot = index.snapshot().unwrap();
+    let measured = |fusion| Evaluation::new(&snapshot).fusion(fusion).run(&queries, &qrels).unwrap();
+    let mean = |fusion, stage| measured(fusion).stage(stage).unwrap().mean(Metric::Ndcg(10));
+    let (vectors, words) = (Fusion::convex(0.0, 1.0), Fusion::convex(1.0, 0.0));
+    assert_eq!(mean(vectors, Stage::Fused), mean(vectors, Stage::Semantic));
+    assert_ne!(mean(words, Stage::Fused), mean(words, Stage::Semantic));
 }
 
 #[test]

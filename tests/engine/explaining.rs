@@ -47,7 +47,9 @@ fn the_final_order_can_be_worked_out_from_the_trees_alone() {
     let judge = judge();
     for text in ["when must the dough rest in the oven", "title:moon^2 \"the earth\" wages", "tax tax water"] {
         for mode in [Mode::Lexical, Mode::Semantic, Mode::Hybrid] {
-            for fusion in [Fusion::reciprocal_rank(), Fusion::min_max(0.3, 0.7), Fusion::distribution(2.0, 1.0)] {
+            for fusion in
+                [Fusion::default(), Fusion::reciprocal_rank(), Fusion::min_max(0.3, 0.7), Fusion::distribution(2.0, 1.0)]
+            {
                 for order in [FinalOrder::Tempered, FinalOrder::Logit] {
                     for rerank in [0, 3] {
                         let search = snapshot.search(text).mode(mode).fusion(fusion).final_order(order).explain();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fossick::{Date, Document, Filter, Index, Mode, Options, Query, Response, Schema, Snapshot, Value};
+use fossick::{Date, Document, Filter, Fusion, Index, Mode, Options, Query, Response, Schema, Snapshot, Value};
 use proptest::prelude::*;
 
 const DIMENSION: usize = 4;
@@ -83,7 +83,12 @@ fn filter() -> BoxedStrategy<Filter> {
 }
 
 fn ask(snapshot: &Snapshot, mode: Mode, filter: Option<&Filter>, candidates: usize) -> Response {
+    ask_fused(snapshot, mode, filter, candidates, Fusion::default())
+}
+
+fn ask_fused(snapshot: &Snapshot, mode: Mode, filter: Option<&Filter>, candidates: usize, fusion: Fusion) -> Response {
     let search = snapshot.search("walnut oak elm").mode(mode).candidates(candidates).limit(candidates).fields([""; 0]);
+    let search = search.fusion(fusion);
     let search = if mode == Mode::Lexical { search } else { search.vector([1.0, 0.2, -0.1, 0.3]) };
     let search = match filter {
         Some(filter) => search.filter(filter.clone()),
@@ -175,7 +180,7 @@ proptest! {
             fused.dedup();
             fused.sort_by(|a, b| (score(b) as f32).total_cmp(&(score(a) as f32)).then_with(|| a.cmp(b)));
             fused.truncate(depth);
-            let found = keys(&ask(&snapshot, Mode::Hybrid, Some(filter), depth));
+            let found = keys(&ask_fused(&snapshot, Mode::Hybrid, Some(filter), depth, Fusion::reciprocal_rank()));
             let close = |a: &String, b: &String| (score(a) - score(b)).abs() < 1e-8;
             prop_assert!(found.len() == fused.len() && found.iter().zip(&fused).all(|(a, b)| a == b || close(a, b)), "{}", filter);
         }

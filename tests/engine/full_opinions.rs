@@ -7,7 +7,7 @@ use fossick::{Index, Options};
 
 use crate::common::{note, schema, shared};
 
-/// Words alone: the vectors of all 19 MB take too long for a test (`examples/ingest_memory.rs` measures them).
+/// Words alone: the vectors of all 19 MB take too long for a test (`examples/measure_ingest.rs` measures them).
 #[test]
 fn every_opinion_goes_in_and_every_passage_is_where_it_says() {
     let Some(path) = shared("data/legal/opinions-full.jsonl.gz") else { return };

@@ -90,11 +90,14 @@ pub fn least_cosine(encoder: &Encoder, step: usize) -> f64 {
             Some(_) => encoder.encode_query(text(case, "text")).unwrap(),
             None => encoder.encode_passages(&[text(case, "text")]).unwrap().remove(0),
         };
-        let expected = case["embedding"].as_array().unwrap();
-        found.vector.iter().zip(expected).map(|(a, b)| f64::from(*a) * b.as_f64().unwrap()).sum::<f64>()
+        let found: Vec<f64> = found.vector.iter().copied().map(f64::from).collect();
+        let expected: Vec<f64> = case["embedding"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+        let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        product(&found, &expected) / (product(&found, &found) * product(&expected, &expected)).sqrt()
     };
     let cosines: Vec<f64> = cases.iter().step_by(step).map(cosine).collect();
-    let least = cosines.iter().fold(1.0, |least: f64, cosine| least.min(*cosine));
+    assert!(!cosines.is_empty() && cosines.iter().all(|cosine| cosine.is_finite()), "{cosines:?}");
+    let least = cosines.iter().copied().fold(1.0, f64::min);
     println!("{} embeddings, least cosine {least:.6}", cosines.len());
     least
 }

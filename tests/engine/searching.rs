@@ -32,12 +32,25 @@ fn fusion_joins_what_the_legs_found() {
         writer.add(note(filler, "", "other").vector([0.5, 0.5])).unwrap();
     }
     writer.commit().unwrap();
-    let response = index.snapshot().unwrap().search("walnut").vector([1.0, 0.0]).run().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let search = snapshot.search("walnut").vector([1.0, 0.0]);
+    let response = search.clone().run().unwrap();
+    assert_eq!(response.hits.iter().find(|hit| hit.key == "vector").unwrap().lexical, None);
+    let words: Vec<f32> = response.hits.iter().filter_map(|hit| Some(hit.lexical?.score)).collect();
+    let vectors: Vec<f32> = response.hits.iter().filter_map(|hit| Some(hit.semantic?.score)).collect();
+    let greatest = |scores: &[f32]| scores.iter().copied().fold(f32::MIN, f32::max);
+    let least = vectors.iter().copied().fold(f32::MAX, f32::min);
+    for hit in &response.hits {
+        let of_words = hit.lexical.map_or(0.0, |place| place.score / greatest(&words));
+        let of_vectors = hit.semantic.map_or(0.0, |place| (place.score - least) / (greatest(&vectors) - least));
+        let expected = 0.45 * of_words + 0.55 * of_vectors;
+        assert!((hit.fused.unwrap().score - expected).abs() < 1e-6, "{}: {expected}", hit.key);
+    }
+    let response = search.fusion(Fusion::reciprocal_rank()).run().unwrap();
     assert_eq!(keys(&response)[0], "both");
     let both = &response.hits[0];
     let (lexical, semantic) = (both.lexical.unwrap().rank as f32, both.semantic.unwrap().rank as f32);
     assert!((both.fused.unwrap().score - (1.0 / (60.0 + lexical) + 1.0 / (60.0 + semantic))).abs() < 1e-6);
-    assert_eq!(response.hits.iter().find(|hit| hit.key == "vector").unwrap().lexical, None);
 }
 
 #[test]
@@ -283,7 +296,8 @@ fn weights_of_a_fusion_decide_and_impossible_ones_are_refused() {
     writer.add(note("vector", "", "a walnut among other words of a text").vector([1.0, 0.0])).unwrap();
     writer.commit().unwrap();
     let snapshot = index.snapshot().unwrap();
-    for fusion in [Fusion::reciprocal_rank(), Fusion::min_max(1.0, 1.0), Fusion::distribution(1.0, 1.0)] {
+    for fusion in [Fusion::convex(1.0, 1.0), Fusion::reciprocal_rank(), Fusion::min_max(1.0, 1.0), Fusion::distribution(1.0, 1.0)]
+    {
         for (words, vectors, first) in [(3.0, 1.0, "words"), (1.0, 3.0, "vector")] {
             let search = snapshot.search("walnut").vector([1.0, 0.0]).fusion(fusion.weights(words, vectors));
             assert_eq!(keys(&search.run().unwrap())[0], first, "{fusion:?}");

@@ -47,13 +47,13 @@ fn by_default_the_first_stage_tempers_the_judge_and_its_own_order_is_a_choice() 
     }
     let spread = |values: &[f64]| {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
-        (mean, (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
+        (mean, (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt())
     };
     let fused: Vec<f64> = tempered.hits.iter().map(|hit| f64::from(hit.fused.unwrap().score)).collect();
     let logits: Vec<f64> = tempered.hits.iter().map(|hit| f64::from(hit.rerank.as_ref().unwrap().logit)).collect();
     let ((mean, deviation), (_, sigma)) = (spread(&fused), spread(&logits));
     for ((hit, score), logit) in tempered.hits.iter().zip(&fused).zip(&logits) {
-        let expected = logit + 6.0 / sigma * (score - mean) / deviation;
+        let expected = logit + 16.0 / sigma * (score - mean) / deviation;
         assert!((f64::from(hit.score) - expected).abs() < 1e-3, "{}: {}, expected {expected}", hit.key, hit.score);
     }
     assert!(tempered.hits.is_sorted_by(|a, b| a.score >= b.score));

@@ -11,7 +11,7 @@ use fossick::evaluate::{Change, Comparison, Evaluation, Interval, Metric, Qrels,
 
 use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
-use crate::search::{Order, at_least_one};
+use crate::search::{Joining, Order, at_least_one};
 use crate::source::unpacked;
 use crate::terminal::{BETTER, FAINT, Progress, STRONG, WORSE, styled, time};
 
@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Passages of a document that are judged [default: 2]
     #[arg(long, value_name = "N")]
     passages: Option<usize>,
+    /// How the two lists of the first stage become one
+    #[arg(long, value_enum, default_value_t)]
+    fusion: Joining,
     /// How the judge's word counts
     #[arg(long, value_enum, default_value_t)]
     order: Order,
@@ -78,7 +81,10 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     let index = models.open(&arguments.index, false)?;
     let snapshot = index.snapshot()?;
     let judge = if arguments.rerank > 0 { Some(models.judge(&models.device()?)?) } else { None };
-    let mut evaluation = Evaluation::new(&snapshot).candidates(arguments.candidates).final_order(arguments.order.into());
+    let mut evaluation = Evaluation::new(&snapshot)
+        .candidates(arguments.candidates)
+        .fusion(arguments.fusion.into())
+        .final_order(arguments.order.into());
     if let Some(judge) = &judge {
         evaluation = evaluation.rerank(arguments.rerank, judge);
     }

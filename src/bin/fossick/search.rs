@@ -102,9 +102,11 @@ enum Legs {
 
 /// The fusion, as options name it.
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum Joining {
-    /// Sums of reciprocal ranks
+pub enum Joining {
+    /// Sums of scores, the words' as shares of their greatest, the vectors' between the least and the greatest of their list
     #[default]
+    Convex,
+    /// Sums of reciprocal ranks
     ReciprocalRank,
     /// Sums of scores, brought to one scale by the least and the greatest of each list
     MinMax,
@@ -115,9 +117,10 @@ enum Joining {
 impl From<Joining> for Fusion {
     fn from(joining: Joining) -> Self {
         match joining {
+            Joining::Convex => Self::convex(0.45, 0.55),
             Joining::ReciprocalRank => Self::reciprocal_rank(),
-            Joining::MinMax => Self::min_max(1.0, 1.0),
-            Joining::Distribution => Self::distribution(1.0, 1.0),
+            Joining::MinMax => Self::min_max(0.45, 0.55),
+            Joining::Distribution => Self::distribution(0.45, 0.55),
         }
     }
 }
