@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 HERE = pathlib.Path(__file__).parent
 # Told apart by marker and line as well as by colour.
 CURVES = {
-    "nq-utd": ("nq-utd (test, f32)", "#0072b2", "s", "-"),
+    "nq-utd": ("nq-utd (test)", "#0072b2", "s", "-"),
     "casebook": ("legal queries, casebook", "#d55e00", "o", "-"),
     "cases": ("legal queries, cases", "#e69f00", "D", "--"),
     "scifact": ("scifact (test)", "#009e73", "^", "-"),
@@ -50,7 +50,5 @@ def draw(file, label, place, reports):
 
 
 draw("depth.svg", "candidates judged (0: the fused first stage)", lambda depth, _: depth["rerank"] if depth else 0, read())
-# Those alone whose times are from a run that nothing disturbed (times.py).
-timed = ((report, curve) for report, curve in read() if "timed_queries" in report)
 draw("time.svg", "milliseconds a query (estimated mean; first point: median)",
-     lambda depth, fused: depth["estimated_ms"] if depth else fused["p50_ms"], timed)
+     lambda depth, fused: depth["estimated_ms"] if depth else fused["p50_ms"], read())
