@@ -21,9 +21,10 @@ pub enum FinalOrder {
     /// By logit, tempered by the first stage: the judge is trusted as far as its own spread says.
     ///
     /// A judge that is at home tells the candidates far apart, by many logits; where its logits lie close together it knows
-    /// little. Both words are taken as standard deviations (of a sample, so that few candidates count for little) from their means over the judged candidates and weighed, the
+    /// little. Both words are taken as standard deviations from their means over the judged candidates and weighed, the
     /// judge's with σ² / (σ² + 16), σ being the standard deviation of its logits, and the first stage's with the rest. In units
     /// of logits, as hits carry it, that is logit + (16 / σ) z, where z is the first stage's score in standard deviations.
+    /// Deviations are those of a sample, so that the first stage's places say less where few are judged.
     #[default]
     Tempered,
     /// By logit alone.
@@ -71,7 +72,7 @@ impl FinalOrder {
     /// logits keep the first stage's order.
     pub(crate) fn tempering(self, candidates: &[Candidate]) -> Option<Tempering> {
         let judged = || candidates.iter().filter_map(|candidate| Some((candidate.score, candidate.logit?)));
-        // Of two candidates each is a deviation of the whole from the mean, however near they are: as a sample they tell less.
+        // Of two candidates each is one deviation of the whole from the mean, however near they are: as a sample they tell less.
         let count = judged().count() as f64;
         let of_sample = (count / (count - 1.0).max(1.0)).sqrt();
         let (mean, deviation) = spread(judged().map(|(score, _)| score));

@@ -68,7 +68,7 @@ impl Default for Fusion {
 
 /// Whose list it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leg {
+pub(crate) enum Leg {
     Words,
     Vectors,
 }

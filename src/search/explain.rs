@@ -5,7 +5,7 @@ use super::judge::{DocumentLogit, Verdict};
 use super::question::Question;
 use super::{Mode, Search};
 use crate::error::Error;
-use crate::rank::{Combination, Explanation, Fusion, NOISE, Tempering, Term};
+use crate::rank::{Combination, Explanation, Fusion, Leg, NOISE, Tempering, Term};
 use crate::schema::Metric;
 
 /// What is the same for all hits of a search.
@@ -72,20 +72,20 @@ impl<'a> Explainer<'a> {
                 let fused = self.stage.fused.get(&number);
                 let mut shares = Vec::new();
                 if let Some(term) = fused.and_then(|fused| fused.words.as_ref()) {
-                    shares.push(self.share(true, term, self.words(number, term.score)?));
+                    shares.push(self.share(Leg::Words, term, self.words(number, term.score)?));
                 }
                 if let Some(term) = fused.and_then(|fused| fused.vectors.as_ref()) {
-                    shares.push(self.share(false, term, self.similarity(term.score)));
+                    shares.push(self.share(Leg::Vectors, term, self.similarity(term.score)));
                 }
                 Explanation::of("the fused score", Combination::Sum, shares).valued(score)
             }
         })
     }
 
-    fn share(&self, of_words: bool, term: &Term, source: Explanation) -> Explanation {
+    fn share(&self, leg: Leg, term: &Term, source: Explanation) -> Explanation {
         let value = match self.search.fusion {
             Fusion::ReciprocalRank { k, .. } => format!("1 / ({k} + rank)"),
-            Fusion::Convex { .. } if of_words => "the score's share of the greatest of its list".to_owned(),
+            Fusion::Convex { .. } if leg == Leg::Words => "the score's share of the greatest of its list".to_owned(),
             Fusion::Convex { .. } | Fusion::MinMax { .. } => {
                 "the score between the least and the greatest of its list".to_owned()
             }
@@ -93,7 +93,10 @@ impl<'a> Explainer<'a> {
         };
         let rank = Explanation::given("rank in its list", term.rank as f32);
         let value = Explanation::given(value, term.value).with([rank, source]);
-        let what = if of_words { "the words' share" } else { "the vectors' share" };
+        let what = match leg {
+            Leg::Words => "the words' share",
+            Leg::Vectors => "the vectors' share",
+        };
         Explanation::of(what, Combination::Product, vec![Explanation::given("weight", term.weight), value])
     }
 

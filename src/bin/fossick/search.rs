@@ -116,11 +116,13 @@ pub enum Joining {
 
 impl From<Joining> for Fusion {
     fn from(joining: Joining) -> Self {
+        // The same for all that go by scores, so that methods are compared and not weights.
+        let (words, vectors) = (0.45, 0.55);
         match joining {
-            Joining::Convex => Self::convex(0.45, 0.55),
+            Joining::Convex => Self::convex(words, vectors),
             Joining::ReciprocalRank => Self::reciprocal_rank(),
-            Joining::MinMax => Self::min_max(0.45, 0.55),
-            Joining::Distribution => Self::distribution(0.45, 0.55),
+            Joining::MinMax => Self::min_max(words, vectors),
+            Joining::Distribution => Self::distribution(words, vectors),
         }
     }
 }
