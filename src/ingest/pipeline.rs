@@ -1,6 +1,7 @@
 //! The threads and the channels between them.
 
 use std::mem;
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,6 +23,12 @@ const WAITING: usize = 16;
 
 /// How long a commit that nobody waits for may wait for others to join it.
 const GROUPED: Duration = Duration::from_millis(50);
+
+/// A channel to a stage. The standard library's drops what waits in it when its stage ends; with crossbeam's, which keeps it as long as anybody could
+/// send, whoever waits for the answer to such a message would wait for ever.
+fn channel<D>() -> (SyncSender<Message<D>>, mpsc::Receiver<Message<D>>) {
+    mpsc::sync_channel(WAITING)
+}
 
 /// What a thread does until its channel is closed.
 type Stage = Box<dyn FnOnce() -> Result<(), Error> + Send>;
@@ -98,7 +105,7 @@ impl PendingCommit {
 
 /// A running pipeline; dropping it ends its threads, and what is not committed is gone.
 pub(crate) struct Pipeline {
-    input: Option<Sender<Message<(u64, Document)>>>,
+    input: Option<SyncSender<Message<(u64, Document)>>>,
     threads: Vec<JoinHandle<()>>,
     failure: Failure,
     stopped: Option<String>,
@@ -115,9 +122,9 @@ impl Pipeline {
             encoder: encoder.clone(),
             own_vectors: matches!(header.vectors, VectorSource::Application(..)),
         };
-        let (input, to_cut) = bounded(WAITING);
-        let (cut, to_embed) = bounded(WAITING);
-        let (embedded, to_write) = bounded(WAITING);
+        let (input, to_cut) = channel();
+        let (cut, to_embed) = channel();
+        let (embedded, to_write) = channel();
         let destination = Destination::new(store, words, monitor.clone());
         let stages: [(&str, Stage); 3] = [
             ("fossick-cut", {
@@ -236,14 +243,14 @@ impl Drop for Pipeline {
 }
 
 /// Sends on; false when the next stage is gone, which has its own error.
-fn pass<D>(output: &Sender<Message<D>>, message: Message<D>) -> bool {
+fn pass<D>(output: &SyncSender<Message<D>>, message: Message<D>) -> bool {
     output.send(message).is_ok()
 }
 
 fn run_cut(
     preparer: &Preparer,
-    input: &Receiver<Message<(u64, Document)>>,
-    output: &Sender<Message<Prepared>>,
+    input: &mpsc::Receiver<Message<(u64, Document)>>,
+    output: &SyncSender<Message<Prepared>>,
     monitor: &Monitor,
 ) -> Result<(), Error> {
     for message in input {
@@ -269,8 +276,8 @@ fn run_cut(
 
 fn run_embed(
     encoder: Option<&Encoder>,
-    input: &Receiver<Message<Prepared>>,
-    output: &Sender<Message<Prepared>>,
+    input: &mpsc::Receiver<Message<Prepared>>,
+    output: &SyncSender<Message<Prepared>>,
     monitor: &Monitor,
 ) -> Result<(), Error> {
     let mut window = Window::default();
@@ -321,7 +328,7 @@ impl Window {
     }
 }
 
-fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>, failure: &Failure) -> Result<(), Error> {
+fn run_write(mut destination: Destination, input: &mpsc::Receiver<Message<Prepared>>, failure: &Failure) -> Result<(), Error> {
     let mut group = Group::default();
     let result = write_all(&mut destination, input, &mut group);
     match result {
@@ -332,7 +339,7 @@ fn run_write(mut destination: Destination, input: &Receiver<Message<Prepared>>, 
     Ok(())
 }
 
-fn write_all(destination: &mut Destination, input: &Receiver<Message<Prepared>>, group: &mut Group) -> Result<(), Error> {
+fn write_all(destination: &mut Destination, input: &mpsc::Receiver<Message<Prepared>>, group: &mut Group) -> Result<(), Error> {
     loop {
         // While commits wait, whatever is there already may join them; when nothing is, there is no reason to wait for more.
         let message = if group.commits.is_empty() { input.recv().ok() } else { input.try_recv().ok() };
@@ -405,5 +412,45 @@ impl Group {
         }
         self.since = None;
         self.later.drain(..).try_for_each(|change| apply(destination, change))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ingest::open_or_rebuild_words;
+    use crate::store::WriterSettings;
+    use crate::{Index, Options, Schema};
+
+    fn start(place: &Path) -> Pipeline {
+        let schema = Schema::builder().text("body").build().unwrap();
+        drop(Index::open_or_create(place, Options::new().schema(schema)).unwrap());
+        let (mut store, _) = StoreWriter::open(place, &WriterSettings::default()).unwrap();
+        let words = open_or_rebuild_words(&mut store).unwrap();
+        Pipeline::start(store, words, None).unwrap()
+    }
+
+    #[test]
+    fn a_commit_that_waits_for_a_stage_that_fails_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut pipeline = start(&directory.path().join("index"));
+        let (go, gone) = bounded::<()>(0);
+        pipeline
+            .send(Message::Task(Box::new(move |_| {
+                let _ = gone.recv();
+                panic!("on purpose");
+            })))
+            .unwrap();
+        let waiting: Vec<_> = (0..3).map(|_| pipeline.commit_soon(0).unwrap()).collect();
+        // They have passed the other stages by now, or will find the last one gone.
+        std::thread::sleep(Duration::from_millis(50));
+        drop(go);
+        for commit in waiting {
+            let answer = commit.answer.recv_timeout(Duration::from_secs(30));
+            assert_eq!(answer, Err(crossbeam::channel::RecvTimeoutError::Disconnected));
+        }
+        assert!(pipeline.commit(0).is_err());
     }
 }

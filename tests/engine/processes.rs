@@ -12,6 +12,8 @@ use crate::common::{note, schema};
 const ROLE: &str = "FOSSICK_TEST_ROLE";
 const PLACE: &str = "FOSSICK_TEST_PLACE";
 const DOCUMENTS: usize = 12;
+/// Seconds that another process may live.
+const LONGEST: u64 = 900;
 
 fn start(role: &str, place: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -55,6 +57,11 @@ fn check_one_version(index: &Index) -> Option<String> {
 #[test]
 fn another_process() {
     let (Ok(role), Ok(place)) = (std::env::var(ROLE), std::env::var(PLACE)) else { return };
+    // Whoever started it waits for it: one that hangs is a failure, not a wait without end.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(LONGEST));
+        std::process::abort();
+    });
     let place = Path::new(&place);
     let index = open(place);
     match role.as_str() {

@@ -13,6 +13,7 @@ const JUDGE: &str = "ms-marco-minilm-l-12-v2";
 
 /// Where models are, and where they run.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Models and devices")]
 pub struct ModelPlaces {
     /// The directory that holds the model directories [default: `models` beside the program, else in fossick's own checkout]
     #[arg(long, global = true, env = "FOSSICK_MODELS", value_name = "DIR", hide_env = true)]
