@@ -1,9 +1,11 @@
 //! Compact codes of vectors, one bit a dimension: arithmetic on slices.
 //!
 //! A scan over codes reads a thirtieth of what the vectors take, and tells what each similarity is at most. Nothing is trained, so a code
-//! depends on its vector and on the centre that it was made about, and on nothing else. **Invariant:** no I/O here; `x86` is the only unsafe
-//! code, and has its plain twins in `sums` and `code`.
+//! depends on its vector and on the centre that it was made about, and on nothing else. **Invariant:** no I/O here; `x86` and `arm` are the only
+//! unsafe code, and have their plain twins in `sums` and `code`.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod code;
 mod rotation;
 mod sums;

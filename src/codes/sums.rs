@@ -5,6 +5,10 @@
 
 use super::code::{BLOCK, GROUP};
 
+/// Adds up for each row of a block what its signs, [groups, 16], find in the table of each group.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) type Sums = fn(&[[u8; GROUP]], &[u8], &mut [u32; BLOCK]);
+
 /// The sums of each group of four components, by signs.
 pub(super) struct Table {
     /// Sixteen for each group; bit i of the place says whether component i counts with plus.
@@ -44,6 +48,10 @@ impl Table {
 pub(super) fn sums(table: &Table, signs: &[u8], sums: &mut [u32; BLOCK]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(sums_of) = super::x86::sums() {
+        return sums_of(&table.entries, signs, sums);
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(sums_of) = super::arm::sums() {
         return sums_of(&table.entries, signs, sums);
     }
     plain(&table.entries, signs, sums);

@@ -1,12 +1,11 @@
-//! Lookups and bounds on x86-64: the one place of this room with unsafe code, which is loads and stores of slices whose lengths were checked, and the
+//! Lookups and bounds on x86-64: unsafe code is loads and stores of slices whose lengths were checked, and the
 //! call of what was compiled for instructions that were found. Its plain twins are in `sums` and `code`. (AVX-512 was tried on Zen 4, and was no faster.)
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
 use super::code::{BLOCK, GROUP, Terms};
-
-type Sums = fn(&[[u8; GROUP]], &[u8], &mut [u32; BLOCK]);
+use super::sums::Sums;
 
 /// Groups whose sums of bytes fit into 16 bits.
 const SHORT: usize = 256;
