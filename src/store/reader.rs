@@ -1,7 +1,9 @@
 //! One committed generation, for reading.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
@@ -17,6 +19,9 @@ use super::thread::LanceThread;
 use super::{Header, Layout, Span};
 use crate::error::{Error, OpenError, StorageError};
 use crate::schema::{Schema, Value};
+
+/// How long writers may keep a reader from announcing itself.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lance's name for where a row is.
 pub(super) const ADDRESS: &str = "_rowaddr";
@@ -393,7 +398,13 @@ pub(crate) struct Held {
 impl Held {
     /// Announces a generation to writers, the newest unless another is named.
     pub(crate) fn take(layout: &Layout, wanted: Option<u64>) -> Result<Self, Error> {
+        let begun = Instant::now();
         loop {
+            // Writers are at this for microseconds; one that was stopped in the middle may be at it for ever.
+            if begun.elapsed() > PATIENCE {
+                let doing = "announcing a reader, whose file a writer holds,";
+                return Err(StorageError::Io { path: layout.readers(), doing, source: ErrorKind::TimedOut.into() }.into());
+            }
             let current = Header::read(layout)?;
             let header = match wanted {
                 Some(generation) if generation != current.generation => {
@@ -408,7 +419,7 @@ impl Held {
                 Announced::Pinned(pin) => Some(pin),
                 Announced::ReadOnly => None,
                 Announced::Again => {
-                    std::thread::yield_now();
+                    std::thread::sleep(Duration::from_micros(100));
                     continue;
                 }
             };

@@ -3,10 +3,13 @@
 //! Lance is asynchronous and wants a tokio runtime. This one lives on a thread of its own, so that an application's runtime
 //! is never entered and none leaks out.
 
+use std::convert::Infallible;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use tokio::runtime::{Builder, Runtime};
@@ -38,8 +41,10 @@ impl LanceThread {
     pub(super) fn start() -> Result<Self, StorageError> {
         let failed = StorageError::io(Path::new("fossick-lance"), "starting the storage thread");
         let (jobs, queue) = unbounded::<Job>();
-        let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_time().build();
+        let for_ever = Duration::from_secs(u64::MAX);
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).thread_keep_alive(for_ever).enable_time().build();
         let thread = runtime.and_then(|runtime| {
+            start_threads(&runtime)?;
             std::thread::Builder::new().name("fossick-lance".to_owned()).spawn(move || {
                 for job in queue {
                     job(&runtime);
@@ -89,6 +94,21 @@ impl LanceThread {
         // A job that is not taken goes, and its channel with it.
         let _ = self.inner.jobs.as_ref().map(|jobs| jobs.send(job));
         Answers { waiting, ended: false, path: path.to_path_buf(), doing, _thread: self }
+    }
+}
+
+/// Starts what Lance would start when it first needs it: there a system that has no thread to give makes it panic inside of its own tasks, and others
+/// of its tasks wait for those for ever.
+fn start_threads(runtime: &Runtime) -> io::Result<()> {
+    /// Lance has one set of threads for computing in a process; it starts them once, and cannot be asked again.
+    static COMPUTING: OnceLock<bool> = OnceLock::new();
+    let starts = |start: &dyn Fn() -> bool| catch_unwind(AssertUnwindSafe(start)).unwrap_or(false);
+    let reading = starts(&|| runtime.block_on(runtime.spawn_blocking(|| ())).is_ok());
+    let computing = || starts(&|| runtime.block_on(lance_core::utils::tokio::spawn_cpu(|| Ok::<_, Infallible>(()))).is_ok());
+    match (reading, *COMPUTING.get_or_init(computing)) {
+        (true, true) => Ok(()),
+        (false, _) => Err(io::Error::other("the system gives this process no more threads")),
+        (true, false) => Err(io::Error::other("Lance could not start its threads when it first tried, and needs a new process")),
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -112,7 +112,8 @@ impl LogitCache {
         let mut state = self.state();
         if !state.loaded {
             let read = state.load(self);
-            state.warn(self, read);
+            Self::told(state, &self.path, read);
+            state = self.state();
         }
         state.known(key)
     }
@@ -135,7 +136,19 @@ impl LogitCache {
         let mut state = self.state();
         if !state.pending.is_empty() {
             let written = state.write(self);
-            state.warn(self, written);
+            Self::told(state, &self.path, written);
+        }
+    }
+
+    /// Says once that the file is of no use; what was to be written stays in memory.
+    fn told(mut state: MutexGuard<'_, State>, path: &Path, result: io::Result<()>) {
+        let Err(error) = result else { return };
+        state.pending.clear();
+        let again = mem::replace(&mut state.warned, true);
+        // Whoever listens may search with this cache.
+        drop(state);
+        if !again {
+            tracing::warn!(path = %path.display(), %error, "logits are kept in memory only");
         }
     }
 
@@ -203,15 +216,6 @@ impl State {
             file.rewrite(&all[all.len().saturating_sub(cache.half())..])?
         };
         Ok(())
-    }
-
-    /// Says once that the file is of no use; what was to be written stays in memory.
-    fn warn(&mut self, cache: &LogitCache, result: io::Result<()>) {
-        let Err(error) = result else { return };
-        self.pending.clear();
-        if !mem::replace(&mut self.warned, true) {
-            tracing::warn!(path = %cache.path.display(), %error, "logits are kept in memory only");
-        }
     }
 }
 
