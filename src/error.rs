@@ -581,6 +581,16 @@ pub enum StorageError {
         /// What tantivy said.
         reason: String,
     },
+    /// More rows than an index can have.
+    #[error("{}: expected at most {most} {what}, found more; begin another index, what was committed before is kept", path.display())]
+    Full {
+        /// The table's directory.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        most: u64,
+    },
     /// A file was replaced, and the system could not promise that a power cut leaves it so.
     #[error(
         "{}: is in place, but flushing its directory failed: {source}; what it says is valid now, a power cut may bring back the state before",

@@ -33,6 +33,9 @@ use crate::error::{Error, StorageError};
 /// How long commits may go unflushed under [`Durability::System`].
 const UNFLUSHED: Duration = Duration::from_secs(5);
 
+/// Documents of an index at most, and passages: readers number rows in 32 bits, of which half is for what is deleted and not dropped yet.
+const MOST: u64 = 1 << 31;
+
 /// Rows that are written and not yet committed are dropped with this.
 pub(crate) struct StoreWriter {
     layout: Layout,
@@ -200,6 +203,8 @@ impl StoreWriter {
     /// Writes documents with their passages; nobody sees them before the commit.
     pub(crate) fn append(&mut self, documents: &[DocumentRow], passages: &[PassageRow]) -> Result<(), StorageError> {
         self.check_usable()?;
+        check_room(self.documents.path(), "documents", self.header.documents + self.added_documents, documents.len())?;
+        check_room(self.passages.path(), "passages", self.header.passages + self.added_passages, passages.len())?;
         if !documents.is_empty() {
             let batch = documents_batch(&self.header.schema, documents).map_err(invalid(&self.documents))?;
             self.documents.append(batch)?;
@@ -366,6 +371,11 @@ fn record_part(root: &Path, paths: &[String], known: &[FileRecord]) -> Result<Ve
     paths.iter().map(record).collect()
 }
 
+/// Refuses rows that a table would have no numbers for.
+fn check_room(path: &Path, what: &'static str, there: u64, more: usize) -> Result<(), StorageError> {
+    if there + more as u64 <= MOST { Ok(()) } else { Err(StorageError::Full { path: path.to_path_buf(), what, most: MOST }) }
+}
+
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
@@ -385,4 +395,17 @@ fn wait_for(file: &Path) -> bool {
 fn invalid(table: &Table) -> impl FnOnce(ArrowError) -> StorageError {
     let path = table.path().to_path_buf();
     move |error| StorageError::Table { path, doing: "forming columns", reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_rows_than_there_are_numbers_for_are_refused() {
+        let room = |there, more| check_room(Path::new("passages"), "passages", there, more);
+        assert!(room(MOST - 2, 2).is_ok());
+        let error = room(MOST - 1, 2).unwrap_err().to_string();
+        assert!(error.contains("at most 2147483648 passages"), "{error}");
+    }
 }
