@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::depth::Depths;
-use super::{Comparison, Qrels, Queries, Query, Report, Run, Stage, StageReport};
+use super::{Comparison, ModelUse, Qrels, Queries, Query, Report, Run, Settings, Stage, StageReport};
 use crate::error::{Error, EvaluateError};
 use crate::model::CrossEncoder;
 use crate::rank::{FinalOrder, Fusion};
-use crate::search::{Mode, Response, Search, Snapshot};
+use crate::search::{Mode, PASSAGES, Response, Search, Snapshot};
 
 /// Gains and losses that are told one by one.
 const TOLD: usize = 5;
@@ -25,7 +25,7 @@ pub struct Evaluation<'a> {
     candidates: usize,
     rerank: usize,
     judge: Option<&'a CrossEncoder>,
-    passages: Option<usize>,
+    passages: usize,
     fusion: Fusion,
     order: FinalOrder,
     baseline: Option<(String, Run)>,
@@ -41,7 +41,7 @@ impl<'a> Evaluation<'a> {
             candidates: 100,
             rerank: 0,
             judge: None,
-            passages: None,
+            passages: PASSAGES,
             fusion: Fusion::default(),
             order: FinalOrder::default(),
             baseline: None,
@@ -68,7 +68,7 @@ impl<'a> Evaluation<'a> {
     /// As [`Search::passages_per_document`].
     #[must_use]
     pub fn passages_per_document(mut self, passages: usize) -> Self {
-        self.passages = Some(passages);
+        self.passages = passages.max(1);
         self
     }
 
@@ -133,6 +133,7 @@ impl<'a> Evaluation<'a> {
         if asked.is_empty() {
             return Err(EvaluateError::NothingToMeasure { queries: queries.len(), judged: qrels.queries().count() }.into());
         }
+        let settings = self.settings();
         let ids: Vec<String> = asked.iter().map(|query| query.id.clone()).collect();
         let mut notes = BTreeMap::new();
         let (mut stages, mut by_depth) = (Vec::new(), Vec::new());
@@ -162,11 +163,25 @@ impl<'a> Evaluation<'a> {
             absent_left_out: self.indexed_only,
             judgements: ids.iter().filter_map(|query| qrels.grades(query)).map(HashMap::len).sum(),
             queries: ids,
+            settings,
             stages,
             depths: by_depth,
             comparison,
             notes: notes.into_iter().collect(),
         })
+    }
+
+    fn settings(&self) -> Settings {
+        let judge = self.judge.filter(|_| self.rerank > 0);
+        Settings {
+            candidates: self.candidates,
+            rerank: judge.map_or(0, |_| self.rerank),
+            passages: self.passages,
+            fusion: self.fusion,
+            order: self.order,
+            encoder: self.snapshot.encoder().map(|encoder| ModelUse::new(encoder.identity(), encoder.device())),
+            judge: judge.map(|judge| ModelUse::new(judge.identity(), judge.device())),
+        }
     }
 
     /// The stages that can be measured.
@@ -218,11 +233,8 @@ impl<'a> Evaluation<'a> {
             .limit(self.candidates)
             .keys_only()
             .logit_cache(false)
-            .fusion(self.fusion);
-        let search = match self.passages {
-            Some(passages) => search.passages_per_document(passages),
-            None => search,
-        };
+            .fusion(self.fusion)
+            .passages_per_document(self.passages);
         match (stage, self.judge) {
             (Stage::Lexical, _) => search.mode(Mode::Lexical),
             (Stage::Semantic, _) => search.mode(Mode::Semantic),

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Change, Comparison, Depth, Metric, Report, StageReport};
+use super::{Change, Comparison, Depth, Metric, ModelUse, Report, Settings, StageReport};
+use crate::rank::Fusion;
 
 pub(super) fn report(report: &Report) -> Json {
     json!({
@@ -13,10 +14,41 @@ pub(super) fn report(report: &Report) -> Json {
         "judgements": report.judgements,
         "judgements_not_indexed": report.absent_judgements,
         "judgements_not_indexed_left_out": report.absent_left_out,
+        "settings": settings(&report.settings),
         "stages": report.stages.iter().map(|stage| (stage.stage.to_string(), self::stage(stage))).collect::<Map<_, _>>(),
         "depths": report.depths.iter().map(depth).collect::<Vec<_>>(),
         "comparison": report.comparison.as_ref().map(comparison),
         "notes": report.notes.iter().map(|(note, searches)| json!({"note": note, "searches": searches})).collect::<Vec<_>>(),
+    })
+}
+
+fn settings(settings: &Settings) -> Json {
+    json!({
+        "candidates": settings.candidates,
+        "rerank": settings.rerank,
+        "passages": settings.passages,
+        "fusion": fusion(settings.fusion),
+        "order": settings.order.to_string(),
+        "encoder": settings.encoder.as_ref().map(model),
+        "judge": settings.judge.as_ref().map(model),
+    })
+}
+
+fn fusion(fusion: Fusion) -> Json {
+    let (words, vectors) = fusion.both_weights();
+    let mut json = json!({"method": fusion.method(), "words": rounded(words.into()), "vectors": rounded(vectors.into())});
+    if let Fusion::ReciprocalRank { k, .. } = fusion {
+        json["k"] = json!(rounded(k.into()));
+    }
+    json
+}
+
+fn model(model: &ModelUse) -> Json {
+    json!({
+        "model": model.model.name(),
+        "sha256": model.model.hash(),
+        "device": model.device,
+        "precision": model.precision.to_string(),
     })
 }
 

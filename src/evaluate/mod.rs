@@ -40,6 +40,6 @@ pub use evaluation::Evaluation;
 pub use metrics::Metric;
 pub use qrels::Qrels;
 pub use queries::{Queries, Query};
-pub use report::{Report, Stage, StageReport};
+pub use report::{ModelUse, Report, Settings, Stage, StageReport};
 pub use run::Run;
 pub use significance::{Interval, bootstrap, randomization_test};

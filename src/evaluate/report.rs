@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::significance::{bootstrap, mean};
 use super::{Comparison, Depth, Interval, Metric, Qrels, Run, json};
+use crate::model::{Device, ModelIdentity, Precision};
+use crate::rank::{FinalOrder, Fusion};
 
 /// A stage of a search, measured as if it were the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +84,44 @@ pub(super) fn measure(run: &Run, query: &str, qrels: &Qrels) -> [f64; Metric::ST
     Metric::STANDARD.map(|metric| grades.map_or(0.0, |grades| metric.of(run.ranking(query), grades)))
 }
 
+/// The choices that the figures of a report depend on.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Documents that each leg of the first stage found at most, and the depth of the rankings.
+    pub candidates: usize,
+    /// Documents that were judged at most; 0 where there was no cross-encoder.
+    pub rerank: usize,
+    /// Passages of a document that were judged at most.
+    pub passages: usize,
+    /// How the two lists of the first stage became one.
+    pub fusion: Fusion,
+    /// How the judge's word counted.
+    pub order: FinalOrder,
+    /// The model of the vectors, and where it ran; `None` where it had no part.
+    pub encoder: Option<ModelUse>,
+    /// The cross-encoder, and where it ran; `None` where nothing was judged.
+    pub judge: Option<ModelUse>,
+}
+
+/// A model as it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelUse {
+    /// Which model.
+    pub model: ModelIdentity,
+    /// Where it ran.
+    pub device: String,
+    /// What it computed in there.
+    pub precision: Precision,
+}
+
+impl ModelUse {
+    pub(super) fn new(model: &ModelIdentity, device: &Device) -> Self {
+        Self { model: model.clone(), device: device.info().to_string(), precision: device.precision() }
+    }
+}
+
 /// What an evaluation found; made by [`Evaluation::run`](super::Evaluation::run).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -100,6 +140,8 @@ pub struct Report {
     pub absent_left_out: bool,
     /// Judgements of the queries that count, as far as they were used.
     pub judgements: usize,
+    /// How it was measured.
+    pub settings: Settings,
     /// The stages that the index and the models allow, in their order.
     pub stages: Vec<StageReport>,
     /// What fewer judged candidates would have given; empty where none were judged.
@@ -116,7 +158,8 @@ impl Report {
         self.stages.iter().find(|report| report.stage == stage)
     }
 
-    /// The report as one JSON object: `{"queries": n, "stages": {"lexical": {"ndcg@10", "recall@100", "mrr@10", "map", "success@5",
+    /// The report as one JSON object: `{"queries": n, "settings": {"candidates", "rerank", "passages", "fusion": {"method", "words", "vectors"},
+    /// "order", "encoder", "judge"}, "stages": {"lexical": {"ndcg@10", "recall@100", "mrr@10", "map", "success@5",
     /// "p50_ms", "p95_ms", "intervals": {"ndcg@10": [low, high], ..}}, ..}, "depths": [{"rerank", "ndcg@10", "interval",
     /// "passages", "estimated_ms"}, ..], "comparison": {..} or null, ..}`
     pub fn to_json(&self) -> String {

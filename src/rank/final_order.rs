@@ -1,5 +1,7 @@
 //! The order in which hits are shown.
 
+use std::fmt;
+
 /// The variance of logits at which judge and first stage count the same. Chosen on development queries; `docs/quality.md`
 /// says which, and how flat the choice is.
 pub(crate) const NOISE: f64 = 16.0;
@@ -29,6 +31,15 @@ pub enum FinalOrder {
     Tempered,
     /// By logit alone.
     Logit,
+}
+
+impl fmt::Display for FinalOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tempered => "tempered",
+            Self::Logit => "logit",
+        })
+    }
 }
 
 impl FinalOrder {

@@ -1,6 +1,7 @@
 //! Fusion: the words' list and the vectors' list become one.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use super::final_order::spread;
 
@@ -58,6 +59,13 @@ pub enum Fusion {
         /// The weight of the vectors' list.
         vectors: f32,
     },
+}
+
+impl fmt::Display for Fusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (words, vectors) = self.both_weights();
+        write!(f, "{}, words {words}, vectors {vectors}", self.method())
+    }
 }
 
 impl Default for Fusion {
@@ -124,7 +132,18 @@ impl Fusion {
         }
     }
 
-    fn both_weights(&self) -> (f32, f32) {
+    /// The method's name, as the command line has it.
+    pub(crate) fn method(&self) -> &'static str {
+        match self {
+            Self::Convex { .. } => "convex",
+            Self::ReciprocalRank { .. } => "reciprocal-rank",
+            Self::MinMax { .. } => "min-max",
+            Self::Distribution { .. } => "distribution",
+        }
+    }
+
+    /// The weights of the words' list and of the vectors'.
+    pub(crate) fn both_weights(&self) -> (f32, f32) {
         match *self {
             Self::ReciprocalRank { words, vectors, .. }
             | Self::Convex { words, vectors }

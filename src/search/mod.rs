@@ -20,6 +20,7 @@ pub use crate::rank::FinalOrder;
 pub(crate) use json::value_json;
 pub use judge::DocumentLogit;
 pub use progress::{CancelToken, Progressive};
+pub(crate) use request::PASSAGES;
 pub use request::{Mode, Search};
 pub use response::{Facet, Hit, Judged, Note, Passage, Response, StageRank, Timings};
 pub use snapshot::{RecallReport, Snapshot, Storage};

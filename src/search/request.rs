@@ -19,6 +19,9 @@ use crate::rank::{FinalOrder, Fusion};
 use crate::schema::check_vector;
 use crate::store::VectorSource;
 
+/// Passages of a document that are judged, unless a search says otherwise.
+pub(crate) const PASSAGES: usize = 2;
+
 /// Which legs the first stage has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -115,7 +118,7 @@ impl<'a> Search<'a> {
             candidates: 100,
             rerank: 0,
             judge: None,
-            passages: 2,
+            passages: PASSAGES,
             document_logit: DocumentLogit::default(),
             deadline: None,
             cancel: None,

@@ -53,6 +53,14 @@ fn the_fusion_that_is_measured_is_the_one_that_was_set() {
     let (vectors, words) = (Fusion::convex(0.0, 1.0), Fusion::convex(1.0, 0.0));
     assert_eq!(mean(vectors, Stage::Fused), mean(vectors, Stage::Semantic));
     assert_ne!(mean(words, Stage::Fused), mean(words, Stage::Semantic));
+
+    let report = measured(words);
+    assert_eq!((report.settings.fusion, report.settings.rerank, report.settings.judge.as_ref()), (words, 0, None));
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let settings = &json["settings"];
+    assert_eq!(settings["fusion"], serde_json::json!({"method": "convex", "words": 1.0, "vectors": 0.0}));
+    assert_eq!((&settings["order"], &settings["judge"]), (&serde_json::json!("tempered"), &serde_json::Value::Null));
+    assert_eq!(settings["encoder"]["model"], report.settings.encoder.unwrap().model.name());
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use fossick::evaluate::{Change, Comparison, Evaluation, Interval, Metric, Qrels, Queries, Report, Run, StageReport};
+use fossick::evaluate::{
+    Change, Comparison, Evaluation, Interval, Metric, ModelUse, Qrels, Queries, Report, Run, Settings, StageReport,
+};
 
 use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
@@ -155,6 +157,7 @@ fn page(report: &Report, some: bool) -> String {
         let fate = if report.absent_left_out { "left out" } else { "counted as not found (--indexed-only leaves them out)" };
         let _ = writeln!(page, "{} judgements are of documents that the index does not have: {fate}", report.absent_judgements);
     }
+    page.push_str(&measured(&report.settings));
     let _ = write!(page, "\n{:<9}", "stage");
     for metric in Metric::STANDARD {
         let wide = if metric == Metric::STANDARD[0] { 24 } else { 12 };
@@ -179,6 +182,20 @@ fn page(report: &Report, some: bool) -> String {
         page.push_str(&compared(comparison, report));
     }
     page
+}
+
+/// What was measured, in a line or two.
+fn measured(settings: &Settings) -> String {
+    let Settings { candidates, rerank, passages, fusion, order, encoder, judge, .. } = settings;
+    let name = |model: &ModelUse| format!("{} in {} on {}", model.model.name(), model.precision, model.device);
+    let mut text = format!("{candidates} candidates of each leg");
+    if let Some(encoder) = encoder {
+        let _ = write!(text, ", fused by {fusion}; {}", name(encoder));
+    }
+    if let Some(judge) = judge {
+        let _ = write!(text, "\n{rerank} judged, {passages} passages of each at most, final order {order}; {}", name(judge));
+    }
+    text + "\n"
 }
 
 fn row(stage: &StageReport) -> String {
