@@ -1,6 +1,6 @@
 //! Filters mean the same in both legs, and are applied before the best are chosen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fossick::{Date, Document, Filter, Fusion, Index, Mode, Options, Query, Response, Schema, Snapshot, Value};
 use proptest::prelude::*;
@@ -101,6 +101,23 @@ fn keys(response: &Response) -> Vec<String> {
     response.hits.iter().map(|hit| hit.key.clone()).collect()
 }
 
+fn scored(response: &Response) -> Vec<(String, f32)> {
+    response.hits.iter().map(|hit| (hit.key.clone(), hit.score)).collect()
+}
+
+/// What the places of a leg's list with these scores are worth, weights included; leg 0 is the words', 1 the vectors'.
+type Values = fn(usize, &[f64]) -> Vec<f64>;
+
+/// Fusions, with their values written down once more.
+const FUSIONS: [(Fusion, Values); 2] = [
+    (Fusion::reciprocal_rank(), |_, scores| (1..=scores.len()).map(|rank| 1.0 / (60.0 + rank as f64)).collect()),
+    (Fusion::convex(0.45, 0.55), |leg, scores| {
+        let (greatest, least) = (scores.first().copied().unwrap_or(0.0), scores.last().copied().unwrap_or(0.0));
+        let (weight, low) = [(0.45, 0.0), (0.55, least)][leg];
+        scores.iter().map(|score| weight * if low < greatest { (score - low) / (greatest - low) } else { 1.0 }).collect()
+    }),
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -142,9 +159,8 @@ proptest! {
         drop(writer);
         let snapshot = index.snapshot().unwrap();
         let all = there.len().max(1);
-        let whole: HashMap<Mode, Vec<String>> =
-            [Mode::Lexical, Mode::Semantic].into_iter().map(|mode| (mode, keys(&ask(&snapshot, mode, None, all)))).collect();
-        prop_assert_eq!(whole[&Mode::Semantic].len(), there.len());
+        let whole = [Mode::Lexical, Mode::Semantic].map(|mode| (mode, scored(&ask(&snapshot, mode, None, all))));
+        prop_assert_eq!(whole[1].1.len(), there.len());
         for filter in &filters {
             let matching = |query: &Query| -> HashSet<String> {
                 let found = snapshot.search_query(query.clone()).mode(Mode::Lexical).candidates(all).limit(all).run().unwrap();
@@ -163,26 +179,30 @@ proptest! {
                     meets
                 })
             };
-            let mut legs = Vec::new();
-            for mode in [Mode::Lexical, Mode::Semantic] {
-                let mut expected: Vec<String> = whole[&mode].iter().filter(|key| meets(key)).cloned().collect();
+            let mut legs: Vec<Vec<(String, f32)>> = Vec::new();
+            for (mode, whole) in &whole {
+                let mut expected: Vec<(String, f32)> = whole.iter().filter(|(key, _)| meets(key)).cloned().collect();
                 expected.truncate(depth);
-                prop_assert_eq!(keys(&ask(&snapshot, mode, Some(filter), depth)), expected.clone(), "{} in {:?}", filter, mode);
+                prop_assert_eq!(&scored(&ask(&snapshot, *mode, Some(filter), depth)), &expected, "{} in {:?}", filter, mode);
                 legs.push(expected);
             }
-            // Reciprocal ranks of the two filtered lists.
-            let score = |key: &String| -> f64 {
-                let rank = |leg: &Vec<String>| leg.iter().position(|other| other == key);
-                legs.iter().filter_map(rank).map(|rank| 1.0 / (61.0 + rank as f64)).sum()
-            };
-            let mut fused: Vec<String> = legs.concat();
-            fused.sort_unstable();
-            fused.dedup();
-            fused.sort_by(|a, b| (score(b) as f32).total_cmp(&(score(a) as f32)).then_with(|| a.cmp(b)));
-            fused.truncate(depth);
-            let found = keys(&ask_fused(&snapshot, Mode::Hybrid, Some(filter), depth, Fusion::reciprocal_rank()));
-            let close = |a: &String, b: &String| (score(a) - score(b)).abs() < 1e-8;
-            prop_assert!(found.len() == fused.len() && found.iter().zip(&fused).all(|(a, b)| a == b || close(a, b)), "{}", filter);
+            prop_assert_eq!(FUSIONS[1].0, Fusion::default());
+            for (fusion, values) in FUSIONS {
+                let mut score: BTreeMap<&str, f64> = BTreeMap::new();
+                for (leg, list) in legs.iter().enumerate() {
+                    let scores: Vec<f64> = list.iter().map(|(_, score)| f64::from(*score)).collect();
+                    for ((key, _), value) in list.iter().zip(values(leg, &scores)) {
+                        *score.entry(key.as_str()).or_default() += value;
+                    }
+                }
+                let mut fused: Vec<(&str, f64)> = score.iter().map(|(key, score)| (*key, *score)).collect();
+                fused.sort_by(|a, b| b.1.total_cmp(&a.1));
+                fused.truncate(depth);
+                let found = keys(&ask_fused(&snapshot, Mode::Hybrid, Some(filter), depth, fusion));
+                let near = |key: &String, expected: f64| score.get(key.as_str()).is_some_and(|score| (score - expected).abs() < 1e-6);
+                let same = found.len() == fused.len() && found.iter().zip(&fused).all(|(key, (_, score))| near(key, *score));
+                prop_assert!(same, "{filter} under {fusion}: {found:?} instead of {fused:?}");
+            }
         }
     }
 }
