@@ -57,7 +57,7 @@ pub(crate) fn with_heading(heading: &str, passage: &str) -> String {
 /// How passages are cut; fixed when an index is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PassageOptions {
-    /// The most tokens of text in a passage, the document's heading not counted. 16 to 480; 160 unless set, about the length that
+    /// The most tokens of text in a passage, the document's heading not counted. 16 to 480; 96 unless set, near the length that
     /// passage-ranking models were trained on; at most three quarters of what the encoder reads.
     pub max_tokens: u32,
     /// About how many tokens a passage repeats from the end of the one before it, in whole sentences. At most half of
@@ -84,7 +84,7 @@ pub enum Boundary {
 
 impl Default for PassageOptions {
     fn default() -> Self {
-        Self { max_tokens: 160, overlap_tokens: 24, boundary: Boundary::Sentence, with_heading: true }
+        Self { max_tokens: 96, overlap_tokens: 24, boundary: Boundary::Sentence, with_heading: true }
     }
 }
 
