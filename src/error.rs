@@ -533,6 +533,18 @@ pub enum EvaluateError {
         /// How many queries are measured.
         queries: usize,
     },
+    /// The baseline is about other documents.
+    #[error(
+        "{baseline}: expected documents of the index, with keys such as {indexed:?}, found none, and others such as {found:?}; compare with a run over the same collection"
+    )]
+    ForeignBaseline {
+        /// The baseline.
+        baseline: String,
+        /// A document that it names.
+        found: String,
+        /// A key of the index.
+        indexed: String,
+    },
     /// The judgements are about other documents.
     #[error(
         "none of the {judgements} judged documents is in the index: the judgements name documents such as {judged:?}, the index has keys such as {indexed:?}; use the judgements of the collection that was indexed"
@@ -580,6 +592,22 @@ pub enum StorageError {
         doing: &'static str,
         /// What tantivy said.
         reason: String,
+    },
+    /// The threads that read and write tables could not be started.
+    #[error(
+        "threads for reading and writing could not be started: {reason}; raise the limit of threads or end other programs, what was committed before is kept"
+    )]
+    Threads {
+        /// What was found.
+        reason: String,
+    },
+    /// A writer keeps readers from beginning.
+    #[error("{}: expected the file to be free within moments, a writer has held it for {seconds} s; end the process that was stopped in the middle of a commit", path.display())]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
     },
     /// More rows than an index can have.
     #[error("{}: expected at most {most} {what}, found more; begin another index, what was committed before is kept", path.display())]

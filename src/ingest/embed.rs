@@ -2,7 +2,7 @@
 
 use super::Monitor;
 use super::prepare::Prepared;
-use crate::error::{Error, IngestError};
+use crate::error::Error;
 use crate::model::Encoder;
 
 /// Passages that are collected before they are sorted by length and embedded: enough for even batches.
@@ -21,9 +21,7 @@ pub(super) fn embed(encoder: &Encoder, window: &mut [Prepared], monitor: &Monito
     let mut places: Vec<(usize, usize)> = places.collect();
     places.sort_by_key(|&(at, passage)| std::cmp::Reverse(window[at].passages[passage].tokens.len()));
     for step in places.chunks(STEP) {
-        if monitor.is_stopped() {
-            return Err(IngestError::Cancelled.into());
-        }
+        monitor.check()?;
         let inputs: Vec<&[u32]> = step.iter().map(|&(at, passage)| window[at].passages[passage].tokens.as_slice()).collect();
         let embeddings = encoder.encode_tokens(&inputs)?;
         monitor.truncated(embeddings.iter().filter(|embedding| embedding.truncated).count() as u64);

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::error::IngestError;
+
 /// How far a writer has come, in counts since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Documents that the writer took.
     pub documents_added: u64,
+    /// Documents whose passages have their vectors, where an encoder makes them.
+    pub documents_embedded: u64,
     /// Documents that were written to the index; visible to readers after the commit.
     pub documents_written: u64,
     /// Passages that were cut so far.
@@ -27,6 +31,7 @@ pub struct Monitor {
 #[derive(Debug, Default)]
 struct State {
     documents_added: AtomicU64,
+    documents_embedded: AtomicU64,
     documents_written: AtomicU64,
     passages_cut: AtomicU64,
     passages_embedded: AtomicU64,
@@ -41,6 +46,7 @@ impl Monitor {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Progress {
             documents_added: read(&self.state.documents_added),
+            documents_embedded: read(&self.state.documents_embedded),
             documents_written: read(&self.state.documents_written),
             passages_cut: read(&self.state.passages_cut),
             passages_embedded: read(&self.state.passages_embedded),
@@ -64,13 +70,22 @@ impl Monitor {
         self.state.abandoned.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is no point in going on.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.is_cancelled() || self.state.abandoned.load(Ordering::Relaxed)
+    /// An error where there is no point in going on.
+    pub(super) fn check(&self) -> Result<(), IngestError> {
+        match self.state.abandoned.load(Ordering::Relaxed) {
+            _ if self.is_cancelled() => Err(IngestError::Cancelled),
+            true => Err(IngestError::Stopped { cause: "the writer was dropped".to_owned() }),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn added(&self, documents: u64) {
         self.state.documents_added.fetch_add(documents, Ordering::Relaxed);
+    }
+
+    /// So many documents have passed the encoder, if there is one.
+    pub(super) fn passed(&self, documents: u64) {
+        self.state.documents_embedded.fetch_add(documents, Ordering::Relaxed);
     }
 
     pub(super) fn written(&self, documents: u64) {

@@ -21,17 +21,20 @@ use crate::store::{StoreWriter, VectorSource};
 /// Messages that wait before a stage. Documents may be large, so few.
 const WAITING: usize = 16;
 
+/// The same where passages are embedded: a long document may be half a minute's work, and a commit waits for all that came before it.
+const WAITING_TO_EMBED: usize = 2;
+
 /// How long a commit that nobody waits for may wait for others to join it.
 const GROUPED: Duration = Duration::from_millis(50);
 
 /// A channel to a stage. The standard library's drops what waits in it when its stage ends; with crossbeam's, which keeps it as long as anybody could
 /// send, whoever waits for the answer to such a message would wait for ever.
-fn channel<D>() -> (SyncSender<Message<D>>, mpsc::Receiver<Message<D>>) {
-    mpsc::sync_channel(WAITING)
+fn channel<D>(waiting: usize) -> (SyncSender<Message<D>>, mpsc::Receiver<Message<D>>) {
+    mpsc::sync_channel(waiting)
 }
 
-/// What a thread does until its channel is closed.
-type Stage = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+/// What a thread does until its channel is closed. It tells its failure before it lets its channel go, and with it the commits that are waited for.
+type Stage = Box<dyn FnOnce() + Send>;
 
 enum Message<D> {
     Document(D),
@@ -66,7 +69,7 @@ impl Failure {
     }
 
     fn describe(&self) -> String {
-        self.told.get().cloned().unwrap_or_else(|| "the writer was dropped".to_owned())
+        self.told.get().cloned().unwrap_or_else(|| "the writer was dropped, or a stage panicked".to_owned())
     }
 
     fn take(&self) -> Option<Error> {
@@ -122,32 +125,28 @@ impl Pipeline {
             encoder: encoder.clone(),
             own_vectors: matches!(header.vectors, VectorSource::Application(..)),
         };
-        let (input, to_cut) = channel();
-        let (cut, to_embed) = channel();
-        let (embedded, to_write) = channel();
+        let waiting = if encoder.is_some() { WAITING_TO_EMBED } else { WAITING };
+        let (input, to_cut) = channel(waiting);
+        let (cut, to_embed) = channel(waiting);
+        let (embedded, to_write) = channel(WAITING);
         let destination = Destination::new(store, words, monitor.clone());
         let stages: [(&str, Stage); 3] = [
             ("fossick-cut", {
-                let monitor = monitor.clone();
-                Box::new(move || run_cut(&preparer, &to_cut, &cut, &monitor))
+                let (monitor, failure) = (monitor.clone(), failure.clone());
+                Box::new(move || run_cut(&preparer, &to_cut, &cut, &monitor, &failure))
             }),
             ("fossick-embed", {
-                let monitor = monitor.clone();
-                Box::new(move || run_embed(encoder.as_ref(), &to_embed, &embedded, &monitor))
+                let (monitor, failure) = (monitor.clone(), failure.clone());
+                Box::new(move || run_embed(encoder.as_ref(), &to_embed, &embedded, &monitor, &failure))
             }),
             ("fossick-write", {
                 let failure = failure.clone();
                 Box::new(move || run_write(destination, &to_write, &failure))
             }),
         ];
-        let mut pipeline = Self { input: Some(input), threads: Vec::new(), failure: failure.clone(), stopped: None, monitor };
+        let mut pipeline = Self { input: Some(input), threads: Vec::new(), failure, stopped: None, monitor };
         for (name, stage) in stages {
-            let failure = failure.clone();
-            let thread = Builder::new().name(name.to_owned()).spawn(move || {
-                if let Err(error) = stage() {
-                    failure.set(error);
-                }
-            });
+            let thread = Builder::new().name(name.to_owned()).spawn(stage);
             pipeline.threads.push(thread.map_err(StorageError::io(name.as_ref(), "starting a thread"))?);
         }
         Ok(pipeline)
@@ -252,10 +251,11 @@ fn run_cut(
     input: &mpsc::Receiver<Message<(u64, Document)>>,
     output: &SyncSender<Message<Prepared>>,
     monitor: &Monitor,
-) -> Result<(), Error> {
+    failure: &Failure,
+) {
     for message in input {
-        if monitor.is_stopped() {
-            return Err(IngestError::Cancelled.into());
+        if let Err(error) = monitor.check() {
+            return failure.set(error.into());
         }
         let goes_on = match message {
             Message::Document((number, document)) => {
@@ -271,7 +271,6 @@ fn run_cut(
             break;
         }
     }
-    Ok(())
 }
 
 fn run_embed(
@@ -279,15 +278,20 @@ fn run_embed(
     input: &mpsc::Receiver<Message<Prepared>>,
     output: &SyncSender<Message<Prepared>>,
     monitor: &Monitor,
-) -> Result<(), Error> {
+    failure: &Failure,
+) {
     let mut window = Window::default();
-    let flush = |window: &mut Window| -> Result<bool, Error> {
-        if let Some(encoder) = encoder {
-            embed(encoder, &mut window.documents, monitor)?;
+    let flush = |window: &mut Window| -> bool {
+        if let Some(encoder) = encoder
+            && let Err(error) = embed(encoder, &mut window.documents, monitor)
+        {
+            failure.set(error);
+            return false;
         }
         let Window { documents, deletes, .. } = std::mem::take(window);
+        monitor.passed(documents.len() as u64);
         let sent = documents.into_iter().all(|document| pass(output, Message::Document(document)));
-        Ok(sent && deletes.into_iter().all(|number| pass(output, Message::Delete(number))))
+        sent && deletes.into_iter().all(|number| pass(output, Message::Delete(number)))
     };
     for message in input {
         let goes_on = match message {
@@ -296,20 +300,19 @@ fn run_embed(
                 window.bytes += document.bytes();
                 window.documents.push(document);
                 // Without an encoder there is nothing to collect for.
-                if window.is_full() || encoder.is_none() { flush(&mut window)? } else { true }
+                if window.is_full() || encoder.is_none() { flush(&mut window) } else { true }
             }
             // A delete need not wait its turn, only for the document that it may be about.
             Message::Delete(number) => {
                 window.deletes.push(number);
-                if window.is_full() || encoder.is_none() { flush(&mut window)? } else { true }
+                if window.is_full() || encoder.is_none() { flush(&mut window) } else { true }
             }
-            other @ (Message::Commit(_) | Message::Task(_)) => flush(&mut window)? && pass(output, other),
+            other @ (Message::Commit(_) | Message::Task(_)) => flush(&mut window) && pass(output, other),
         };
         if !goes_on {
             break;
         }
     }
-    Ok(())
 }
 
 /// What is collected before it is embedded together.
@@ -328,7 +331,7 @@ impl Window {
     }
 }
 
-fn run_write(mut destination: Destination, input: &mpsc::Receiver<Message<Prepared>>, failure: &Failure) -> Result<(), Error> {
+fn run_write(mut destination: Destination, input: &mpsc::Receiver<Message<Prepared>>, failure: &Failure) {
     let mut group = Group::default();
     let result = write_all(&mut destination, input, &mut group);
     match result {
@@ -336,7 +339,6 @@ fn run_write(mut destination: Destination, input: &mpsc::Receiver<Message<Prepar
         // Told before the group goes, whose commits are waited for.
         Err(error) => failure.set(error),
     }
-    Ok(())
 }
 
 fn write_all(destination: &mut Destination, input: &mpsc::Receiver<Message<Prepared>>, group: &mut Group) -> Result<(), Error> {

@@ -1,6 +1,5 @@
 //! One committed generation, for reading.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -402,8 +401,7 @@ impl Held {
         loop {
             // Writers are at this for microseconds; one that was stopped in the middle may be at it for ever.
             if begun.elapsed() > PATIENCE {
-                let doing = "announcing a reader, whose file a writer holds,";
-                return Err(StorageError::Io { path: layout.readers(), doing, source: ErrorKind::TimedOut.into() }.into());
+                return Err(StorageError::Held { path: layout.readers(), seconds: PATIENCE.as_secs() }.into());
             }
             let current = Header::read(layout)?;
             let header = match wanted {

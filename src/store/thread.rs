@@ -39,19 +39,24 @@ impl LanceThread {
     /// All its files are read and written by one more thread. Of a page that is in memory already, reading is quicker than waking a thread for it, and
     /// Lance would wake one for each piece of each row; and what many threads have freed, an allocator keeps for each of them.
     pub(super) fn start() -> Result<Self, StorageError> {
-        let failed = StorageError::io(Path::new("fossick-lance"), "starting the storage thread");
+        let failed = |error: io::Error| StorageError::Threads { reason: error.to_string() };
         let (jobs, queue) = unbounded::<Job>();
-        let for_ever = Duration::from_secs(u64::MAX);
-        let runtime = Builder::new_current_thread().max_blocking_threads(1).thread_keep_alive(for_ever).enable_time().build();
-        let thread = runtime.and_then(|runtime| {
-            start_threads(&runtime)?;
-            std::thread::Builder::new().name("fossick-lance".to_owned()).spawn(move || {
+        let (tell, told) = bounded(1);
+        // The runtime begins and ends there: where this is asked for may be inside of one of the application's.
+        let thread = std::thread::Builder::new().name("fossick-lance".to_owned()).spawn(move || match runtime() {
+            Ok(runtime) => {
+                let _ = tell.send(Ok(()));
                 for job in queue {
                     job(&runtime);
                 }
-            })
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
         });
-        Ok(Self { inner: Arc::new(Inner { jobs: Some(jobs), thread: Some(thread.map_err(failed)?) }) })
+        let thread = thread.map_err(failed)?;
+        told.recv().unwrap_or_else(|_| Err(io::Error::other(GONE))).map_err(failed)?;
+        Ok(Self { inner: Arc::new(Inner { jobs: Some(jobs), thread: Some(thread) }) })
     }
 
     /// Runs `work` there and waits for it. A panic in Lance becomes an error.
@@ -97,18 +102,21 @@ impl LanceThread {
     }
 }
 
-/// Starts what Lance would start when it first needs it: there a system that has no thread to give makes it panic inside of its own tasks, and others
-/// of its tasks wait for those for ever.
-fn start_threads(runtime: &Runtime) -> io::Result<()> {
+/// A runtime whose threads run, and Lance's own, which it would start when it first needs them: there a system that has no thread to give makes it panic
+/// inside of its tasks, and others of its tasks wait for those for ever.
+fn runtime() -> io::Result<Runtime> {
     /// Lance has one set of threads for computing in a process; it starts them once, and cannot be asked again.
     static COMPUTING: OnceLock<bool> = OnceLock::new();
+    let for_ever = Duration::from_secs(u64::MAX);
+    let runtime = Builder::new_current_thread().max_blocking_threads(1).thread_keep_alive(for_ever).enable_time().build()?;
     let starts = |start: &dyn Fn() -> bool| catch_unwind(AssertUnwindSafe(start)).unwrap_or(false);
-    let reading = starts(&|| runtime.block_on(runtime.spawn_blocking(|| ())).is_ok());
+    if !starts(&|| runtime.block_on(runtime.spawn_blocking(|| ())).is_ok()) {
+        return Err(io::Error::other("the system gives this process no more threads"));
+    }
     let computing = || starts(&|| runtime.block_on(lance_core::utils::tokio::spawn_cpu(|| Ok::<_, Infallible>(()))).is_ok());
-    match (reading, *COMPUTING.get_or_init(computing)) {
-        (true, true) => Ok(()),
-        (false, _) => Err(io::Error::other("the system gives this process no more threads")),
-        (true, false) => Err(io::Error::other("Lance could not start its threads when it first tried, and needs a new process")),
+    match COMPUTING.get_or_init(computing) {
+        true => Ok(runtime),
+        false => Err(io::Error::other("Lance could not start its own when it first tried, and can only in a new process")),
     }
 }
 
@@ -161,6 +169,15 @@ mod tests {
         work: impl FnOnce(&mut dyn FnMut(usize) -> bool) -> lance::Result<()> + Send + 'static,
     ) -> Answers<'_, usize> {
         thread.stream(Path::new("table"), "counting", |_, give| work(give))
+    }
+
+    #[test]
+    fn it_can_be_started_and_asked_inside_of_the_applications_runtime() {
+        let answer = Builder::new_current_thread().build().unwrap().block_on(async {
+            let thread = LanceThread::start().unwrap();
+            thread.run(Path::new("table"), "counting", |runtime| Ok(runtime.block_on(async { 7 }))).unwrap()
+        });
+        assert_eq!(answer, 7);
     }
 
     #[test]
