@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::report::measure;
-use super::significance::randomization_test;
+use super::significance::{mean, randomization_test};
 use super::{Interval, Metric, Qrels, Queries, Run, bootstrap};
 
 /// How many hits a move is looked for in: those that a person sees.
@@ -87,7 +87,7 @@ impl Comparison {
         Self {
             baseline: name.to_owned(),
             missing: ids.iter().filter(|query| base.ranking(query).is_empty()).count(),
-            baseline_mean: scored.iter().map(|(before, _)| before).sum::<f64>() / scored.len().max(1) as f64,
+            baseline_mean: mean(&scored.iter().map(|(before, _)| *before).collect::<Vec<_>>()),
             difference: bootstrap(&differences),
             p_value: randomization_test(&differences),
             better: count(|difference| difference > 0.0),

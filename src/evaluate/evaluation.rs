@@ -112,7 +112,8 @@ impl<'a> Evaluation<'a> {
     /// asked once more beforehand, so that times are those of a program that is running.
     ///
     /// # Errors
-    /// [`EvaluateError::OtherBaseline`] when the baseline answers none of the queries; [`EvaluateError::NothingToMeasure`] when no query has a relevant judgement, [`EvaluateError::NoneIndexed`] when the index
+    /// [`EvaluateError::OtherBaseline`] when the baseline answers none of the queries, [`EvaluateError::ForeignBaseline`] when it answers with none of
+    /// the index's documents; [`EvaluateError::NothingToMeasure`] when no query has a relevant judgement, [`EvaluateError::NoneIndexed`] when the index
     /// has none of the judged documents; and those of [`Search::run`].
     pub fn run(mut self, queries: &Queries, qrels: &Qrels) -> Result<Report, Error> {
         let keys: HashSet<String> = self.snapshot.keys()?.into_iter().collect();
@@ -129,6 +130,13 @@ impl<'a> Evaluation<'a> {
             && asked.iter().all(|query| run.ranking(&query.id).is_empty())
         {
             return Err(EvaluateError::OtherBaseline { baseline: name.clone(), queries: asked.len() }.into());
+        }
+        if let Some((name, run)) = &self.baseline {
+            let ranked = || asked.iter().flat_map(|query| run.ranking(&query.id));
+            if let Some(found) = ranked().next().filter(|_| !ranked().any(|key| keys.contains(key))) {
+                let indexed = self.snapshot.keys()?.into_iter().next().unwrap_or_default();
+                return Err(EvaluateError::ForeignBaseline { baseline: name.clone(), found: found.clone(), indexed }.into());
+            }
         }
         if asked.is_empty() {
             return Err(EvaluateError::NothingToMeasure { queries: queries.len(), judged: qrels.queries().count() }.into());

@@ -107,7 +107,7 @@ fn change(change: &Change) -> Json {
     })
 }
 
-/// Six digits: more than any collection can support, few enough to read.
+/// Six digits: more than any collection can support, few enough to read; and no minus before a zero.
 fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
+    (value * 1e6).round() / 1e6 + 0.0
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::significance::sum;
+
 /// A measure. A document with a grade of 1 or more is relevant; one without a grade is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -45,7 +47,7 @@ impl Metric {
             Self::AveragePrecision => {
                 let found = first(usize::MAX).enumerate().filter(|(_, grade)| *grade > 0);
                 let precision = |(before, (at, _)): (usize, (usize, i64))| (before + 1) as f64 / (at + 1) as f64;
-                found.enumerate().map(precision).sum::<f64>() / relevant
+                sum(found.enumerate().map(precision)) / relevant
             }
             Self::Success(k) => f64::from(u8::from(first(k).any(|grade| grade > 0))),
         }
@@ -54,7 +56,7 @@ impl Metric {
 
 /// The sum of gains, each divided by the logarithm of its rank plus one.
 fn discounted(grades: impl Iterator<Item = i64>) -> f64 {
-    grades.enumerate().map(|(at, grade)| grade as f64 / (at as f64 + 2.0).log2()).sum()
+    sum(grades.enumerate().map(|(at, grade)| grade as f64 / (at as f64 + 2.0).log2()))
 }
 
 impl fmt::Display for Metric {

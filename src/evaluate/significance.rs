@@ -20,7 +20,7 @@ pub fn bootstrap(values: &[f64]) -> Interval {
     let mean = mean(values);
     let mut random = SplitMix64(values.len() as u64);
     let mut means: Vec<f64> = (0..ROUNDS)
-        .map(|_| (0..values.len()).map(|_| values[random.below(values.len())]).sum::<f64>() / values.len().max(1) as f64)
+        .map(|_| sum((0..values.len()).map(|_| values[random.below(values.len())])) / values.len().max(1) as f64)
         .collect();
     means.sort_unstable_by(f64::total_cmp);
     Interval { mean, low: means[ROUNDS * 25 / 1000], high: means[ROUNDS * 975 / 1000 - 1] }
@@ -48,7 +48,12 @@ pub fn randomization_test(differences: &[f64]) -> f64 {
 }
 
 pub(super) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    sum(values.iter().copied()) / values.len().max(1) as f64
+}
+
+/// The sum, which of nothing is zero: the standard library's has a minus then, and is written with it.
+pub(super) fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
 }
 
 /// Steele, Lea and Flood 2014, figure 17: enough for resampling.

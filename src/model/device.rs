@@ -64,7 +64,7 @@ impl Device {
     /// # Errors
     /// [`ModelError::NoSuchDevice`]; it lists the names that exist.
     pub fn named(name: &str) -> Result<Self, ModelError> {
-        adapter::find(name, &Self::list()).map(Self::open)
+        adapter::find(name, Self::list).map(Self::open)
     }
 
     /// The best device that satisfies a rule, in the order that [`Device::automatic`] has, software adapters last. One that cannot be

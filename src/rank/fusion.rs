@@ -64,7 +64,11 @@ pub enum Fusion {
 impl fmt::Display for Fusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (words, vectors) = self.both_weights();
-        write!(f, "{}, words {words}, vectors {vectors}", self.method())
+        write!(f, "{}, words {words}, vectors {vectors}", self.method())?;
+        match self {
+            Self::ReciprocalRank { k, .. } => write!(f, ", k {k}"),
+            _ => Ok(()),
+        }
     }
 }
 
