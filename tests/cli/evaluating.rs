@@ -83,6 +83,11 @@ fn the_json_has_its_shape_and_counts_what_it_leaves_out() {
     let whole = shell.run("eval INDEX --queries queries.jsonl --qrels qrels.tsv --rerank 0 --indexed-only --json").json();
     assert_eq!(whole["stages"]["lexical"]["ndcg@10"].as_f64(), Some(1.0));
     assert_eq!(whole["judgements_not_indexed_left_out"].as_bool(), Some(true));
+    for fusion in ["convex", "reciprocal-rank", "min-max", "distribution"] {
+        let report =
+            shell.run(&format!("eval INDEX --queries queries.jsonl --qrels qrels.tsv --rerank 0 --fusion {fusion} --json"));
+        assert_eq!(report.json()["settings"]["fusion"]["method"], fusion);
+    }
 }
 
 #[test]
@@ -111,6 +116,15 @@ fn judgements_of_another_collection_are_refused_with_an_example_of_both() {
     shell
         .run("eval INDEX --queries queries.jsonl --qrels qrels.tsv --rerank 0 --baseline foreign.trec")
         .refused(1, &["foreign.trec: answers none of the 2 queries"]);
+    shell.write("elsewhere.trec", "q1 Q0 doc-1 1 1 x\n");
+    shell
+        .run("eval INDEX --queries queries.jsonl --qrels qrels.tsv --rerank 0 --baseline elsewhere.trec")
+        .refused(1, &["elsewhere.trec: expected documents of the index", "\"doc-1\""]);
+    shell.write("kept.trec", "what was there");
+    shell
+        .run("eval INDEX --queries queries.jsonl --qrels other.tsv --rerank 0 --run kept.trec")
+        .refused(1, &["none of the 1 judged"]);
+    assert_eq!(std::fs::read_to_string(shell.path("kept.trec")).unwrap(), "what was there");
     shell
         .run("eval INDEX --queries queries.jsonl --qrels qrels.tsv --rerank 0 --run no/such/folder")
         .refused(1, &["no/such/folder: cannot be written"]);

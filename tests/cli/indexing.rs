@@ -1,10 +1,15 @@
 //! From files to an index.
 
 use std::io::Write;
+#[cfg(unix)]
+use std::process::Command;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Int32Array, LargeStringArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use fossick::PassageOptions;
 use serde_json::json;
 
 use crate::shell::{Shell, keys};
@@ -193,32 +198,70 @@ fn an_index_with_vectors_answers_by_meaning() {
     assert_eq!((info["dimension"].as_u64(), info["encoder"]["name"].as_str()), (Some(384), Some("bge-small-en-v1.5")));
 }
 
+fn committed(shell: &Shell) -> u64 {
+    let ended = shell.run("info INDEX --json");
+    if ended.status == 0 { ended.json()["documents"].as_u64().unwrap() } else { 0 }
+}
+
+fn wait_for_a_commit(shell: &Shell, child: &mut Child) {
+    while committed(shell) == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_run_that_was_killed_goes_on_where_it_was() {
     let shell = Shell::new();
     let line = |n: usize| format!("{{\"id\": \"d{n}\", \"text\": \"document number {n} of a long list of documents\"}}\n");
     shell.write("corpus.jsonl", (0..400).map(line).collect::<String>());
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_fossick"))
-        .args(["index", "INDEX", "corpus.jsonl", "--commit-every", "1", "--device", "cpu"])
-        .current_dir(shell.path("."))
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let committed = |shell: &Shell| {
-        let ended = shell.run("info INDEX --json");
-        if ended.status == 0 { ended.json()["documents"].as_u64().unwrap() } else { 0 }
-    };
-    let mut kept = 0;
-    while kept == 0 && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        kept = committed(&shell);
-    }
+    let mut child = shell.command("index INDEX corpus.jsonl --commit-every 1").stderr(Stdio::null()).spawn().unwrap();
+    wait_for_a_commit(&shell, &mut child);
     // It may have finished meanwhile; then everything is there.
     let _ = child.kill();
     child.wait().unwrap();
-    kept = committed(&shell);
+    let kept = committed(&shell);
     assert!(kept > 0);
     let ended = shell.run("index INDEX corpus.jsonl").succeeded();
     assert!(ended.err.contains(&format!("{} added, 0 changed, {kept} unchanged", 400 - kept)), "{}", ended.err);
     assert_eq!(shell.documents("INDEX"), 400);
+}
+
+/// Long documents, of which a few are seconds of work: commits must not wait for all that there are.
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_commits_what_is_under_way_says_so_and_can_go_on() {
+    // More than any machine does while this waits.
+    const DOCUMENTS: usize = 4000;
+    let shell = Shell::new();
+    let text = "A sentence of a long opinion says little, and there are many of them. ".repeat(80);
+    let lines =
+        |count| (0..count).map(|n| format!("{{\"id\": \"d{n}\", \"text\": \"Opinion {n}. {text}\"}}\n")).collect::<String>();
+    shell.write("corpus.jsonl", lines(DOCUMENTS));
+    let mut child = shell.command("index INDEX corpus.jsonl --commit-every 1").stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_a_commit(&shell, &mut child);
+    // A shell has a `kill` of its own.
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{told}");
+    assert!(told.contains("run the same command again to go on"), "{told}");
+    let kept = committed(&shell) as usize;
+    assert!(0 < kept && kept < DOCUMENTS, "{kept} were committed");
+    assert!(shell.run("verify INDEX").status == 0);
+    shell.write("corpus.jsonl", lines(kept + 3));
+    let ended = shell.run("index INDEX corpus.jsonl").succeeded();
+    assert!(ended.err.contains(&format!("3 added, 0 changed, {kept} unchanged")), "{}", ended.err);
+}
+
+#[test]
+fn an_index_keeps_to_the_way_in_which_its_passages_are_cut() {
+    let shell = Shell::new();
+    shell.words_index("{\"id\": \"a\", \"text\": \"one\"}\n");
+    shell.run("index INDEX corpus.jsonl --passage-tokens 96").succeeded();
+    shell.run("index INDEX corpus.jsonl --passage-tokens 200").refused(1, &["--passage-tokens", "INDEX", "leave the option out"]);
+    shell.run("index INDEX corpus.jsonl --boundary paragraph").refused(1, &["--boundary"]);
+    let (help, usual) = (shell.run("index --help").succeeded().out, PassageOptions::default());
+    for default in [usual.max_tokens, usual.overlap_tokens] {
+        assert!(help.contains(&format!("[default: {default}]")), "{default} is not in:\n{help}");
+    }
 }

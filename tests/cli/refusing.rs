@@ -93,6 +93,11 @@ fn paths_endings_and_indexes_that_are_none() {
     shell.write("picture.png", "x").write("notindex/file.txt", "x");
     shell.run("index INDEX absent.jsonl").refused(1, &["absent.jsonl: there is no such file or folder"]);
     shell.run("index INDEX picture.png").refused(1, &["picture.png", "expected .jsonl"]);
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("mkfifo").arg(shell.path("pipe.jsonl")).status().unwrap().success());
+        shell.run("index INDEX pipe.jsonl").refused(1, &["pipe.jsonl: is no regular file"]);
+    }
     shell.run("search ABSENT query").refused(1, &["there is no index here"]);
     shell.write("c.jsonl", GOOD);
     shell.run("index notindex c.jsonl --words-only").refused(1, &["is not an index directory"]);

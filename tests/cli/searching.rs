@@ -14,6 +14,15 @@ fn a_page_shows_title_stages_passage_and_times() {
         assert!(page.contains(part), "{part:?} is not in:\n{page}");
     }
     assert!(!page.contains('\u{1b}'), "colours in a pipe");
+
+    let mut command = shell.command("search INDEX digging wells --rerank 0");
+    let coloured = command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR").output().unwrap();
+    let coloured = String::from_utf8(coloured.stdout).unwrap();
+    assert!(coloured.contains("\u{1b}[1m\u{1b}[33mdig\u{1b}[0m"), "the query's words are marked: {coloured:?}");
+
+    let page = shell.run("search INDEX digging --rerank 0 --offset 9").succeeded().out;
+    assert!(page.contains("--offset 9 leaves out all of the 1 that were found"), "{page}");
+    assert!(shell.run("search INDEX digging --rerank 0 --limit 0").succeeded().out.contains("no hits were asked for"));
 }
 
 #[test]

@@ -40,18 +40,18 @@ impl Shell {
         self.run_with(arguments, "")
     }
 
+    /// The command that [`Shell::run`] runs.
+    pub fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fossick"));
+        command.args(arguments.split_whitespace()).current_dir(self.directory.path());
+        command.env("FOSSICK_DEVICE", "cpu").env_remove("FOSSICK_MODELS");
+        command
+    }
+
     /// The same with something on standard input.
     pub fn run_with(&self, arguments: &str, input: &str) -> Ended {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fossick"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.directory.path())
-            .env("FOSSICK_DEVICE", "cpu")
-            .env_remove("FOSSICK_MODELS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // A program that refuses its arguments does not wait for input.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use fossick::evaluate::{
-    Change, Comparison, Evaluation, Interval, Metric, ModelUse, Qrels, Queries, Report, Run, Settings, StageReport,
+    Change, Comparison, Evaluation, Interval, Metric, ModelUse, Move, Qrels, Queries, Report, Run, Settings, Stage, StageReport,
 };
 
 use crate::failure::{Failure, Outcome};
@@ -17,6 +17,13 @@ use crate::search::{Joining, Order, at_least_one};
 use crate::source::unpacked;
 use crate::terminal::{BETTER, FAINT, Progress, STRONG, WORSE, styled, time};
 
+const EXAMPLES: &str = "\
+Examples:
+
+    fossick eval papers.fossick --queries queries.jsonl --qrels test.tsv
+    fossick eval papers.fossick --queries queries.jsonl --qrels test.tsv --rerank 0 --run before.trec
+    fossick eval papers.fossick --queries queries.jsonl --qrels test.tsv --rerank 50 --baseline before.trec --json";
+
 /// Measure answers against judgements, stage by stage
 ///
 /// Prints nDCG@10, recall@100, MRR@10, MAP and success@5 of BM25, of the vectors, of their fusion and of the final order,
@@ -24,6 +31,7 @@ use crate::terminal::{BETTER, FAINT, Progress, STRONG, WORSE, styled, time};
 /// against the one before it, or against --baseline, with a randomization test and the queries that gained and lost most.
 /// The formulas are those of trec_eval. Queries without a relevant judgement are left out and counted.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The index directory
     index: PathBuf,
@@ -74,11 +82,9 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     let baseline = arguments.baseline.as_deref().map(|path| Ok::<_, Failure>((path, read(path, Run::read)?))).transpose()?;
 
     // Before the work rather than after it: a path that cannot be written is known at once.
-    let run_file = arguments.run.map(|path| match File::create(&path) {
-        Ok(file) => Ok((path, BufWriter::new(file))),
-        Err(error) => Err(unwritable(&path, &error)),
-    });
-    let run_file = run_file.transpose()?;
+    if let Some(path) = &arguments.run {
+        check_writable(path)?;
+    }
 
     let index = models.open(&arguments.index, false)?;
     let snapshot = index.snapshot()?;
@@ -99,22 +105,21 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     if let Some((path, run)) = baseline {
         evaluation = evaluation.baseline(path.display().to_string(), run);
     }
-    let mut bar: Option<(fossick::evaluate::Stage, Progress)> = None;
+    let mut bar: Option<(Stage, Progress)> = None;
     let evaluation = evaluation.on_progress(move |stage, done, total| {
         if bar.as_ref().is_none_or(|(shown, _)| *shown != stage) {
-            if let Some((_, old)) = bar.take() {
-                old.finish();
-            }
-            bar = Some((stage, Progress::new("queries", total as u64)));
+            bar = Some((stage, Progress::new(format!("{stage}"), "queries", Some(total as u64))));
         }
-        if let Some((_, progress)) = &mut bar {
-            progress.at(done as u64, || format!(", {stage}"));
+        if let Some((_, progress)) = &bar {
+            progress.at(done as u64);
         }
     });
     let report = evaluation.run(&queries, &qrels)?;
 
-    if let (Some((path, mut file)), Some(last)) = (run_file, report.stages.last()) {
-        last.run.write(&format!("fossick-{}", last.stage), &mut file).map_err(|error| unwritable(&path, &error))?;
+    if let (Some(path), Some(last)) = (&arguments.run, report.stages.last()) {
+        let file = File::create(path).map(BufWriter::new);
+        let written = file.and_then(|mut file| last.run.write(&format!("fossick-{}", last.stage), &mut file));
+        written.map_err(|error| unwritable(path, &error))?;
     }
     let mut out = anstream::stdout().lock();
     if arguments.json {
@@ -124,6 +129,17 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the file can be written, without a change to what is there.
+fn check_writable(path: &Path) -> Result<(), Failure> {
+    let is_there = path.exists();
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map_err(|error| unwritable(path, &error))?;
+    if !is_there {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
@@ -252,10 +268,16 @@ fn told(change: &Change, style: anstyle::Style) -> String {
     let difference = styled(style, format_args!("{:+.3}", change.after - change.before));
     let _ = writeln!(text, "  {difference}  {} {}  ({:.3} to {:.3})", change.query, change.text, change.before, change.after);
     let rank = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
-    let judged = change.moves.iter().filter(|step| step.grade.is_some_and(|grade| grade > 0));
-    let moves: Vec<String> = judged.map(|step| format!("{} {} to {}", step.key, rank(step.from), rank(step.to))).collect();
-    if !moves.is_empty() {
-        let _ = writeln!(text, "          {}", styled(FAINT, format_args!("relevant: {}", moves.join(", "))));
+    let (relevant, others): (Vec<&Move>, Vec<&Move>) =
+        change.moves.iter().partition(|step| step.grade.is_some_and(|grade| grade > 0));
+    // What became of the others is told of those that a person looks at first.
+    let first = others.into_iter().filter(|step| step.to.is_some_and(|rank| rank <= 3)).collect();
+    for (name, steps) in [("relevant", relevant), ("others now among the first three", first)] {
+        let moves: Vec<String> =
+            steps.iter().map(|step| format!("{} {} to {}", step.key, rank(step.from), rank(step.to))).collect();
+        if !moves.is_empty() {
+            let _ = writeln!(text, "          {}", styled(FAINT, format_args!("{name}: {}", moves.join(", "))));
+        }
     }
     text
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -15,10 +15,18 @@ use crate::failure::{Failure, INTERRUPTED, Outcome, SOME_REFUSED};
 use crate::loading::ModelPlaces;
 use crate::source::shape::{Declared, Observed, document, key_of, type_name};
 use crate::source::{Place, Record, Refused, Source};
-use crate::terminal::{Progress, tell, time};
+use crate::terminal::{Progress, per_second, tell, time};
 
 /// Refused records that are told one by one.
 const TOLD: usize = 20;
+
+const EXAMPLES: &str = "\
+Examples:
+
+    fossick index notes.fossick ~/notes
+    fossick index papers.fossick corpus.jsonl.gz --prune
+    fossick index cases.fossick cases.csv --key docket --field decided:date --ignore url
+    fossick index big.fossick dump.parquet --words-only --on-error skip";
 
 /// Make an index from files, or bring one up to date
 ///
@@ -33,6 +41,7 @@ const TOLD: usize = 20;
 /// Documents that the index has already, with the same values, are passed over. What is done is committed every minute, so a
 /// run that was stopped goes on where it was.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The index directory; made where there is none
     index: PathBuf,
@@ -57,16 +66,16 @@ pub struct Arguments {
     /// A new index without vectors: searched by words, judged by the cross-encoder
     #[arg(long)]
     words_only: bool,
-    /// The most tokens in a passage of a new index
-    #[arg(long, value_name = "N", default_value_t = PassageOptions::default().max_tokens, value_parser = clap::value_parser!(u32).range(16..=480))]
-    passage_tokens: u32,
-    /// The tokens that a passage of a new index repeats of the one before; at most half of --passage-tokens
-    #[arg(long, value_name = "N", default_value_t = PassageOptions::default().overlap_tokens, value_parser = clap::value_parser!(u32).range(0..=240))]
-    overlap_tokens: u32,
-    /// Where passages end
-    #[arg(long, value_enum, default_value_t)]
-    boundary: Ends,
-    /// Have the models read passages without the title of their document
+    /// The most tokens in a passage of a new index [default: 96]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=480))]
+    passage_tokens: Option<u32>,
+    /// The tokens that a passage of a new index repeats of the one before; at most half of --passage-tokens [default: 24]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=240))]
+    overlap_tokens: Option<u32>,
+    /// Where passages of a new index end [default: sentence]
+    #[arg(long, value_enum)]
+    boundary: Option<Ends>,
+    /// Have the models read passages of a new index without the title of their document
     #[arg(long)]
     without_heading: bool,
     /// Seconds between commits
@@ -75,10 +84,9 @@ pub struct Arguments {
 }
 
 /// Where passages end, as options name it.
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum)]
 enum Ends {
     /// With any sentence
-    #[default]
     Sentence,
     /// With a paragraph, where one ends in the second half of a passage
     Paragraph,
@@ -103,17 +111,13 @@ enum OnError {
 
 pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     let begun = Instant::now();
-    if arguments.overlap_tokens > arguments.passage_tokens / 2 {
-        return Err(Failure::new(format_args!(
-            "--overlap-tokens {}: expected at most half of --passage-tokens, which is {}",
-            arguments.overlap_tokens, arguments.passage_tokens
-        )));
-    }
+    let passages = passages(&arguments)?;
     let alone = arguments.inputs.len() == 1;
     let sources = arguments.inputs.iter().map(|path| Source::new(path, alone)).collect::<Result<Vec<_>, _>>()?;
     let interrupt = Interrupt::watch();
 
     let known = known(&arguments.index)?;
+    known.as_ref().map_or(Ok(()), |known| check_cut(&arguments, passages, known))?;
     let survey = match Survey::of(&sources, &arguments, known.as_ref(), &interrupt)? {
         Some(survey) => survey,
         None => {
@@ -129,23 +133,25 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         )));
     }
 
-    let index = open(&arguments, models, &survey.schema, known.as_ref())?;
+    let index = open(&arguments, models, &survey.schema, passages, known.as_ref())?;
     let mut writer = index.writer()?;
-    let counts = fill(&mut writer, &sources, &survey, &arguments, &interrupt)?;
-    let pruned = match arguments.prune && !interrupt.came() {
+    let (counts, bar) = fill(&mut writer, &sources, &survey, &arguments, &interrupt)?;
+    let (pruned, why_not) = match arguments.prune && !interrupt.came() {
         true if !survey.refused.is_empty() => {
-            tell!("nothing was deleted: a refused record may be a document of the index; prune when all records are taken");
-            0
+            (0, "a refused record may be a document of the index; prune when all records are taken")
         }
         // Nothing in common: these are other documents, not the same ones later.
         true if counts.changed + counts.unchanged == 0 && known.as_ref().is_some_and(|known| known.documents > 0) => {
-            tell!("nothing was deleted: the index has none of these documents; prune with the files that it was made from");
-            0
+            (0, "the index has none of these documents; prune with the files that it was made from")
         }
-        true => prune(&mut writer, &survey)?,
-        false => 0,
+        true => (prune(&mut writer, &survey)?, ""),
+        false => (0, ""),
     };
     writer.commit()?;
+    drop(bar);
+    if !why_not.is_empty() {
+        tell!("nothing was deleted: {why_not}");
+    }
     let progress = writer.monitor().progress();
     drop(writer);
 
@@ -201,6 +207,7 @@ impl Interrupt {
 /// What is known of an index that exists.
 struct Known {
     schema: Schema,
+    cut: PassageOptions,
     documents: u64,
     encoded: bool,
     dimension: Option<usize>,
@@ -212,6 +219,7 @@ fn known(path: &Path) -> Result<Option<Known>, Failure> {
             let snapshot = index.snapshot()?;
             Ok(Some(Known {
                 schema: snapshot.schema().clone(),
+                cut: snapshot.passage_options(),
                 documents: snapshot.document_count(),
                 encoded: snapshot.encoder_identity().is_some(),
                 dimension: snapshot.dimension(),
@@ -222,7 +230,47 @@ fn known(path: &Path) -> Result<Option<Known>, Failure> {
     }
 }
 
-fn open(arguments: &Arguments, models: &ModelPlaces, schema: &Schema, known: Option<&Known>) -> Result<Index, Failure> {
+/// How passages of a new index are cut.
+fn passages(arguments: &Arguments) -> Result<PassageOptions, Failure> {
+    let usual = PassageOptions::default();
+    let max_tokens = arguments.passage_tokens.unwrap_or(usual.max_tokens);
+    let overlap_tokens = match arguments.overlap_tokens {
+        Some(overlap) if overlap > max_tokens / 2 => {
+            return Err(Failure::new(format_args!(
+                "--overlap-tokens {overlap}: expected at most half of --passage-tokens, which is {max_tokens}"
+            )));
+        }
+        Some(overlap) => overlap,
+        None => usual.overlap_tokens.min(max_tokens / 2),
+    };
+    let boundary = arguments.boundary.map_or(usual.boundary, Boundary::from);
+    Ok(PassageOptions { max_tokens, overlap_tokens, boundary, with_heading: !arguments.without_heading })
+}
+
+/// An index keeps the way in which its passages are cut; whoever asks for another is told.
+fn check_cut(arguments: &Arguments, passages: PassageOptions, known: &Known) -> Result<(), Failure> {
+    let asked = [
+        ("--passage-tokens", arguments.passage_tokens.is_some() && passages.max_tokens != known.cut.max_tokens),
+        ("--overlap-tokens", arguments.overlap_tokens.is_some() && passages.overlap_tokens != known.cut.overlap_tokens),
+        ("--boundary", arguments.boundary.is_some() && passages.boundary != known.cut.boundary),
+        ("--without-heading", arguments.without_heading && known.cut.with_heading),
+    ];
+    match asked.into_iter().find(|(_, other)| *other) {
+        None => Ok(()),
+        Some((option, _)) => Err(Failure::new(format_args!(
+            "{option}: {} cuts passages in another way (`fossick info` says how), and keeps to it; leave the option out, or make a new index",
+            arguments.index.display()
+        ))),
+    }
+}
+
+fn open(
+    arguments: &Arguments,
+    models: &ModelPlaces,
+    schema: &Schema,
+    passages: PassageOptions,
+    known: Option<&Known>,
+) -> Result<Index, Failure> {
     let path = arguments.index.display();
     match known {
         Some(Known { encoded: false, dimension: Some(_), .. }) => {
@@ -237,12 +285,6 @@ fn open(arguments: &Arguments, models: &ModelPlaces, schema: &Schema, known: Opt
         }
         _ => {}
     }
-    let passages = PassageOptions {
-        max_tokens: arguments.passage_tokens,
-        overlap_tokens: arguments.overlap_tokens,
-        boundary: arguments.boundary.into(),
-        with_heading: !arguments.without_heading,
-    };
     let options = Options::new().schema(schema.clone()).passages(passages);
     if known.map_or(arguments.words_only, |known| !known.encoded) {
         return Ok(Index::open_or_create(&arguments.index, options)?);
@@ -281,6 +323,7 @@ impl Survey {
         let mut observed = Observed::default();
         let mut refusals = Vec::new();
         let mut records = 0;
+        let bar = Progress::new("reading", "records", None);
         for (source, path) in sources.iter().zip(&arguments.inputs) {
             let before = records;
             for record in source.records() {
@@ -292,8 +335,10 @@ impl Survey {
                     Err(refused) => refusals.push((records, refused)),
                 }
                 records += 1;
+                bar.at(records);
             }
             if records == before {
+                drop(bar);
                 tell_some(refusals.iter().map(|(_, refused)| refused.to_string()), refusals.len());
                 return Err(Failure::new(format_args!(
                     "{}: holds no record; check that it is the file you mean",
@@ -301,6 +346,7 @@ impl Survey {
                 )));
             }
         }
+        drop(bar);
         if records == refusals.len() as u64 {
             tell_some(refusals.iter().map(|(_, refused)| refused.to_string()), refusals.len());
             return Err(Failure::new("no record can be taken, so nothing was indexed"));
@@ -328,9 +374,11 @@ impl Survey {
 
     /// Holds every record against the fields and the keys before it; false when interrupted.
     fn check(&mut self, sources: &[Source], ignored: &[String], interrupt: &Interrupt) -> bool {
+        let bar = Progress::new("checking", "records", Some(self.records));
         let mut number = 0;
         for source in sources {
             for record in source.records() {
+                bar.at(number);
                 if interrupt.came() {
                     return false;
                 }
@@ -430,52 +478,54 @@ struct Counts {
     unchanged: u64,
 }
 
-/// Reads everything once more and adds what is new or changed.
+/// Reads everything once more and adds what is new or changed; the last of it is not committed yet, so the bar is still there.
 fn fill(
     writer: &mut Writer,
     sources: &[Source],
     survey: &Survey,
     arguments: &Arguments,
     interrupt: &Interrupt,
-) -> Result<Counts, Failure> {
-    let monitor = writer.monitor();
-    let mut bar = Progress::new("indexing", survey.records);
-    let (mut counts, mut number) = (Counts::default(), 0);
-    let (mut committed, begun) = (Instant::now(), Instant::now());
-    for source in sources {
+) -> Result<(Counts, Progress), Failure> {
+    let passed_over = Arc::new(AtomicU64::new(survey.refused.len() as u64));
+    let bar = Progress::watching("indexing", "documents", Some(survey.records), {
+        let (monitor, passed_over, begun) = (writer.monitor(), passed_over.clone(), Instant::now());
+        move || {
+            let progress = monitor.progress();
+            let embedded = progress.passages_embedded as f64;
+            let rate = (embedded > 0.0).then(|| per_second(embedded / begun.elapsed().as_secs_f64(), "passages"));
+            (passed_over.load(Ordering::Relaxed) + progress.documents_embedded, rate)
+        }
+    });
+    let (mut counts, mut position) = (Counts::default(), 0);
+    let mut committed = Instant::now();
+    'all: for source in sources {
         for record in source.records() {
             if interrupt.came() {
-                bar.finish();
-                return Ok(counts);
+                break 'all;
             }
-            let position = number;
-            number += 1;
-            if survey.refused.contains(&position) {
+            position += 1;
+            if survey.refused.contains(&(position - 1)) {
                 continue;
             }
-            let document = again(record, position, survey, &arguments.ignore, source.is_untyped())?;
+            let document = again(record, position - 1, survey, &arguments.ignore, source.is_untyped())?;
             let there = writer.contains(document.key());
             // An error here may be of any document before this one.
             match writer.update(document)? {
                 true if there => counts.changed += 1,
                 true => counts.added += 1,
-                false => counts.unchanged += 1,
+                false => {
+                    counts.unchanged += 1;
+                    passed_over.fetch_add(1, Ordering::Relaxed);
+                }
             }
             if committed.elapsed() >= Duration::from_secs(arguments.commit_every.max(1)) {
-                writer.commit()?;
+                // Its error, if it has one, is that of the next call.
+                writer.commit_soon()?;
                 committed = Instant::now();
             }
-            bar.at(number, || {
-                let embedded = monitor.progress().passages_embedded;
-                if embedded == 0 {
-                    return String::new();
-                }
-                format!(", {:.0} passages/s", embedded as f64 / begun.elapsed().as_secs_f64())
-            });
         }
     }
-    bar.finish();
-    Ok(counts)
+    Ok((counts, bar))
 }
 
 /// A record that was good when it was checked, as a document.

@@ -16,10 +16,28 @@ use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
 use crate::terminal::{BETTER, FAINT, FOUND, STRONG, WORSE, plain, styled, tell, time, width, wrap};
 
+const EXAMPLES: &str = "\
+What a query may hold, beside words (at a shell, put quotation marks around it):
+
+    \"prior art\"        these words in this order     \"prior art\"~3   with up to 3 moves
+    +must  -mustnot    has it, has it not            a AND (b OR c) NOT d
+    title:patent       in this field                 obvious*         what begins so
+    colour~            within one or two letters     patent^2         counts twice
+    year:[1990 TO 2000]  a range of a field
+
+Vectors and the cross-encoder read the words without these signs. With --plain they mean nothing.
+
+Examples:
+
+    fossick search cases.fossick software patent obviousness standard
+    fossick search cases.fossick '\"prior art\" -design' --filter 'court = \"Supreme Court\" AND year >= 1990'
+    fossick search notes.fossick --json --limit 10 < questions.txt";
+
 /// Ask an index
 ///
 /// Without a query on the command line, each line of standard input is one; with --json, each answer is one line.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The index directory
     index: PathBuf,
@@ -170,7 +188,8 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         for (number, line) in stdin().lock().lines().enumerate() {
             let place = number + 1;
             let line = line.map_err(|e| Failure::new(format_args!("standard input, line {place}: {e}; give text in UTF-8")))?;
-            ask(&line)?;
+            // Windows' editors begin a file so.
+            ask(if number == 0 { line.trim_start_matches('\u{feff}') } else { &line })?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -229,13 +248,13 @@ fn answer(
     if arguments.json {
         writeln!(out, "{}", response.to_json())?;
     } else {
-        write!(out, "{}", page(&response, snapshot.schema()))?;
+        write!(out, "{}", page(&response, snapshot.schema(), arguments))?;
     }
     out.flush()?;
     Ok(())
 }
 
-fn page(response: &Response, schema: &Schema) -> String {
+fn page(response: &Response, schema: &Schema, arguments: &Arguments) -> String {
     let mut page = String::new();
     let width = width();
     let _ = writeln!(page, "\n{}\n", styled(STRONG, plain(&response.query)));
@@ -266,8 +285,11 @@ fn page(response: &Response, schema: &Schema) -> String {
         page.push('\n');
     }
     if response.hits.is_empty() {
-        let why = if response.candidates > 0 { "no hits were asked for (--limit 0)" } else { "nothing found" };
-        let _ = writeln!(page, "{why}\n");
+        let _ = match response.candidates {
+            0 => writeln!(page, "nothing found\n"),
+            _ if arguments.limit == 0 => writeln!(page, "no hits were asked for (--limit 0)\n"),
+            found => writeln!(page, "--offset {} leaves out all of the {found} that were found\n", arguments.offset),
+        };
     }
     for facet in &response.facets {
         let count = |(value, count): &(Value, u64)| format!("{} {count}", plain(&value.to_string()));

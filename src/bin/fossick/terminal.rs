@@ -1,6 +1,10 @@
 //! What a person sees: colours, bars, wrapped text.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -31,47 +35,96 @@ pub fn width() -> usize {
     terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0)).clamp(40, 140)
 }
 
-/// A bar with rate and time left on a terminal; in a pipe, a line every ten seconds.
+/// How far something is: what is done of the total, and how fast, where that is not simply the things done in a second.
+pub type Position = (u64, Option<String>);
+
+/// A bar with rate and time left on a terminal; in a pipe, a line every ten seconds. A thread of its own shows it, whatever the work waits for; dropping it
+/// takes it away.
 pub struct Progress {
-    bar: ProgressBar,
-    what: &'static str,
-    begun: Instant,
-    told: Instant,
-    plain: bool,
+    done: Arc<AtomicU64>,
+    /// Closed to end the thread.
+    goes_on: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    pub fn new(what: &'static str, total: u64) -> Self {
-        let plain = !std::io::stderr().is_terminal();
-        let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(total) };
-        bar.set_length(total);
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len}, {eta} left{msg}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_prefix(what);
-        Self { bar, what, begun: Instant::now(), told: Instant::now(), plain }
+    /// Of things (`queries`, `records`) that [`Progress::at`] counts.
+    pub fn new(what: impl Into<String>, things: &'static str, total: Option<u64>) -> Self {
+        let done = Arc::new(AtomicU64::new(0));
+        let seen = done.clone();
+        let mut progress = Self::watching(what, things, total, move || (seen.load(Ordering::Relaxed), None));
+        progress.done = done;
+        progress
     }
 
-    /// So many are done; `more` is told behind.
-    pub fn at(&mut self, done: u64, more: impl FnOnce() -> String) {
-        self.bar.set_position(done);
-        if !self.plain {
-            if self.told.elapsed() > Duration::from_millis(100) {
-                self.bar.set_message(more());
-                self.told = Instant::now();
-            }
-        } else if self.told.elapsed() > Duration::from_secs(10) {
-            self.told = Instant::now();
-            let (total, elapsed) = (self.bar.length().unwrap_or(0), self.begun.elapsed().as_secs_f64());
-            let left = elapsed / done.max(1) as f64 * total.saturating_sub(done) as f64;
-            tell!("{}: {done} of {total}, about {left:.0} s left{}", self.what, more());
-        }
+    /// Of work that is looked at while others do it.
+    pub fn watching(
+        what: impl Into<String>,
+        things: &'static str,
+        total: Option<u64>,
+        look: impl Fn() -> Position + Send + 'static,
+    ) -> Self {
+        let (goes_on, ended) = channel();
+        let what = what.into();
+        // Without a thread there is no bar; the work is the same.
+        let thread = Builder::new().spawn(move || show(&what, things, total, look, &ended)).ok();
+        Self { done: Arc::default(), goes_on: Some(goes_on), thread }
     }
 
-    /// Takes the bar away.
-    pub fn finish(self) {
-        self.bar.finish_and_clear();
+    /// So many are done.
+    pub fn at(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
     }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.goes_on = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn show(what: &str, things: &str, total: Option<u64>, look: impl Fn() -> Position, ended: &Receiver<()>) {
+    let begun = Instant::now();
+    let state = || {
+        let (done, rate) = look();
+        let elapsed = begun.elapsed().as_secs_f64();
+        let rate = rate.unwrap_or_else(|| per_second(done as f64 / elapsed.max(1e-9), things));
+        let left = total.filter(|_| done > 0).map(|total| elapsed / done as f64 * total.saturating_sub(done) as f64);
+        let left = left.filter(|left| *left >= 0.5).map_or_else(String::new, |left| match left {
+            left if left < 120.0 => format!(", about {left:.0} s left"),
+            left => format!(", about {:.0} min left", left / 60.0),
+        });
+        (done, rate, left)
+    };
+    let every = |tick| matches!(ended.recv_timeout(tick), Err(RecvTimeoutError::Timeout));
+    if !std::io::stderr().is_terminal() {
+        while every(Duration::from_secs(10)) {
+            let (done, rate, left) = state();
+            let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+            tell!("{what}: {done}{of}, {rate}{left}");
+        }
+        return;
+    }
+    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let template = if total.is_some() { "{prefix} [{bar:30}] {pos}/{len}, {msg}" } else { "{prefix} {pos}, {msg}" };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(what.to_owned());
+    while every(Duration::from_millis(100)) {
+        let (done, rate, left) = state();
+        bar.set_position(done);
+        bar.set_message(rate + &left);
+    }
+    bar.finish_and_clear();
+}
+
+/// A rate as a person reads it.
+pub fn per_second(rate: f64, things: &str) -> String {
+    if rate < 10.0 { format!("{rate:.1} {things}/s") } else { format!("{rate:.0} {things}/s") }
 }
 
 /// Text from outside as a terminal may show it: no control characters, and none that turn the direction of writing.
@@ -106,6 +159,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 pub fn time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
+        _ if seconds < 0.00995 => format!("{:.1} ms", seconds * 1000.0),
         _ if seconds < 0.9995 => format!("{:.0} ms", seconds * 1000.0),
         _ if seconds < 120.0 => format!("{seconds:.1} s"),
         _ => format!("{:.0} min", seconds / 60.0),
@@ -142,6 +196,11 @@ mod tests {
     #[test]
     fn figures_have_the_unit_that_fits() {
         assert_eq!((bytes(999), bytes(1000), bytes(2_500_000)), ("999 B".to_owned(), "1.0 KB".to_owned(), "2.5 MB".to_owned()));
+        assert_eq!((time(Duration::from_micros(9_940)), time(Duration::ZERO)), ("9.9 ms".to_owned(), "0.0 ms".to_owned()));
+        assert_eq!(
+            (per_second(2.34, "queries"), per_second(81.6, "passages")),
+            ("2.3 queries/s".to_owned(), "82 passages/s".to_owned())
+        );
         assert_eq!((time(Duration::from_millis(12)), time(Duration::from_secs(90))), ("12 ms".to_owned(), "90.0 s".to_owned()));
     }
 }

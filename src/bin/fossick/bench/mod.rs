@@ -3,8 +3,7 @@
 mod search;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,7 +15,9 @@ use serde_json::{Value as Json, json};
 
 use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
-use crate::terminal::{STRONG, styled};
+use crate::search::at_least_one;
+use crate::source::unpacked;
+use crate::terminal::{STRONG, styled, tell};
 
 /// The digests of the example's casebook: real texts of real lengths.
 const CASEBOOK: &str = include_str!("../../../../examples/casebook/casebook.jsonl");
@@ -41,7 +42,7 @@ const STEP: usize = 16;
 /// times are those that half and 95 % of the searches stayed within. Without --rerank, --embed or --search all three are measured.
 #[derive(Args)]
 pub struct Arguments {
-    /// JSON lines, each with a `query` and a list `passages`; without it, digests of court decisions
+    /// JSON lines, each with a `query` and a list `passages`; may be packed (.gz); without it, digests of court decisions
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
     /// Measure judging
@@ -57,10 +58,10 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
     /// Documents of a generated index, or of several: 10000,100000,1000000
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10_000])]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10_000], value_parser = at_least_one)]
     rows: Vec<usize>,
     /// Components of a vector in a generated index
-    #[arg(long, value_name = "N", default_value_t = 384)]
+    #[arg(long, value_name = "N", default_value_t = 384, value_parser = at_least_one)]
     dims: usize,
     /// How many clusters the vectors of a generated index form; one for each thousand documents unless set
     #[arg(long, value_name = "N")]
@@ -100,17 +101,24 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     let pairs = pairs(arguments.pairs.as_deref())?;
     let all = !(arguments.rerank || arguments.embed || arguments.search);
     let devices = devices(models)?;
+    let searches = all || arguments.search;
+    // Before what takes long: a path that holds no index is known at once.
+    let index = arguments.index.as_deref().filter(|_| searches).map(|path| models.open(path, false)).transpose()?;
     let (mut rerank, mut embed, mut search, mut made) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for device in &devices {
+        let at = format!("in {} on {}", device.precision(), device.info());
         if all || arguments.rerank {
+            tell!("judging {at}");
             rerank.push(judging(&models.judge(device)?, &pairs, &arguments)?);
         }
         if all || arguments.embed {
+            tell!("embedding {at}");
             embed.push(embedding(&models.encoder(device)?, &pairs, &arguments)?);
         }
     }
-    if all || arguments.search {
-        (made, search) = search::first_stage(models, &pairs, &arguments)?;
+    if searches {
+        tell!("searching");
+        (made, search) = search::first_stage(index.as_ref(), &pairs, &arguments)?;
     }
     let mut out = anstream::stdout().lock();
     if arguments.json {
@@ -157,14 +165,19 @@ fn devices(models: &ModelPlaces) -> Result<Vec<Device>, Failure> {
 fn pairs(path: Option<&Path>) -> Result<Vec<Pairs>, Failure> {
     let Some(path) = path else { return built_in() };
     let name = path.display();
-    let file = File::open(path).map_err(|e| Failure::new(format_args!("{name}: cannot be read: {e}; check the path")))?;
+    let file = unpacked(path).map_err(|e| Failure::new(format_args!("{name}: cannot be read: {e}; check the path")))?;
     let mut pairs = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
+    for (number, line) in file.lines().enumerate() {
         let place = format!("{name}, line {}", number + 1);
         let line = line.map_err(|e| Failure::new(format_args!("{place}: cannot be read: {e}")))?;
+        let line = line.trim_start_matches('\u{feff}');
         if !line.trim().is_empty() {
             let expected = r#"expected an object with a text "query" and a list of texts "passages""#;
-            pairs.push(serde_json::from_str(&line).map_err(|e| Failure::new(format_args!("{place}: {e}; {expected}")))?);
+            let found: Pairs = serde_json::from_str(line).map_err(|e| Failure::new(format_args!("{place}: {e}; {expected}")))?;
+            if found.query.trim().is_empty() {
+                return Err(Failure::new(format_args!("{place}: the query is empty; {expected}")));
+            }
+            pairs.push(found);
         }
     }
     match pairs.iter().all(|pairs: &Pairs| pairs.passages.is_empty()) {

@@ -9,14 +9,15 @@ use std::collections::{BinaryHeap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fossick::{Document, Filter, Index, Mode, Options, Schema, Snapshot};
 use serde_json::{Value as Json, json};
 
 use super::{Arguments, CASEBOOK, Pairs, milliseconds};
-use crate::failure::Failure;
-use crate::loading::ModelPlaces;
+use crate::failure::{Failure, INTERRUPTED};
 
 /// Searches on a generated index, each with a vector of its own.
 const SEARCHES: usize = 100;
@@ -32,18 +33,30 @@ const CASES: [(&str, Option<i64>); 3] = [("none", None), ("50%", Some(50)), ("1%
 
 /// What making generated indexes took, and what the first stage takes.
 pub(super) fn first_stage(
-    models: &ModelPlaces,
+    index: Option<&Index>,
     pairs: &[Pairs],
     arguments: &Arguments,
 ) -> Result<(Vec<Json>, Vec<Json>), Failure> {
     let queries: Vec<&str> = pairs.iter().map(|pairs| pairs.query.as_str()).collect();
-    if let Some(path) = &arguments.index {
-        let index = models.open(path, false)?;
+    if let Some(index) = index {
         return Ok((Vec::new(), modes(&index.snapshot()?, &queries, arguments)?));
     }
+    let interrupted = Arc::new(AtomicBool::new(false));
     let directory = match &arguments.keep {
         Some(directory) => directory.clone(),
-        None => std::env::temp_dir().join(format!("fossick-bench-{}", std::process::id())),
+        None => {
+            let directory = std::env::temp_dir().join(format!("fossick-bench-{}", std::process::id()));
+            let (made, came) = (directory.clone(), interrupted.clone());
+            // Where it cannot be set, an interrupt leaves the folder to the system.
+            let _ = ctrlc::set_handler(move || {
+                came.store(true, Ordering::Relaxed);
+                // The process that makes the index was interrupted, too.
+                std::thread::sleep(Duration::from_millis(300));
+                let _ = fs::remove_dir_all(&made);
+                std::process::exit(INTERRUPTED.into());
+            });
+            directory
+        }
     };
     let (mut made, mut lines) = (Vec::new(), Vec::new());
     for &rows in &arguments.rows {
@@ -52,6 +65,10 @@ pub(super) fn first_stage(
             made.extend(line);
             cases(&path, rows, &queries, arguments)
         });
+        while interrupted.load(Ordering::Relaxed) {
+            // What failed now failed of that, and the process is about to end.
+            std::thread::park();
+        }
         if arguments.keep.is_none() {
             // Left behind, it is found in the system's folder for such things.
             let _ = fs::remove_dir_all(&directory);

@@ -106,6 +106,12 @@ impl Source {
             let prefix = if alone { String::new() } else { folder::key(path) + "/" };
             return Ok(Self { path: path.to_path_buf(), kind: Kind::Folder, prefix });
         }
+        if !path.is_file() {
+            return Err(Failure::new(format_args!(
+                "{}: is no regular file, and inputs are read several times; write what it gives into a file first",
+                path.display()
+            )));
+        }
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let ending = name.strip_suffix(".gz").unwrap_or(&name).rsplit('.').next().unwrap_or_default().to_owned();
         let packed = name.ends_with(".gz");

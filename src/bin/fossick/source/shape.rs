@@ -214,12 +214,14 @@ impl Column {
             // One odd value among texts is a mistake in a record, not a reason to do without the column.
             _ if self.texts > 0 && HEADINGS.contains(&lower.as_str()) => Ok(FieldType::Heading),
             _ if self.texts > 0 && TEXTS.contains(&lower.as_str()) => Ok(FieldType::Text),
-            _ if self.nested > 0 => Err("it holds lists or objects"),
+            _ if self.nested > 0 => Err("it holds lists, objects, or what no field takes"),
             0 => Err("it is empty"),
             _ if self.booleans == all => Ok(FieldType::Boolean),
             _ if self.integers == all => Ok(FieldType::Integer),
             _ if self.integers + self.floats == all => Ok(FieldType::Float),
-            _ if self.texts < all => Err("it holds texts and other values; --field NAME:TYPE takes one kind of them"),
+            _ if self.texts < all => Err(
+                "it holds values of several types, or integers of more than 64 bits beside others; --field NAME:TYPE takes one kind of them",
+            ),
             _ if self.dates == all => Ok(FieldType::Date),
             _ if untyped && self.as_boolean == all => Ok(FieldType::Boolean),
             _ if untyped && self.as_integer == all => Ok(FieldType::Integer),
