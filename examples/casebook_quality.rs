@@ -2,7 +2,7 @@
 //! judged legal queries over the casebook.
 //!
 //! ```text
-//! cargo run --example casebook_quality -- --max-tokens 160 --overlap 24
+//! cargo run --example casebook_quality -- --max-tokens 96 --overlap 24
 //! ```
 //!
 //! The queries are development data beside a developer's checkout; without them the program says so.

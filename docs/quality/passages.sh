@@ -11,7 +11,7 @@ wanted=("${@:2}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 IFS=, read -r -a ways <<< "${WAYS:-}"
-[ -n "${WAYS:-}" ] || ways=("" "--passage-tokens 96" "--passage-tokens 256" "--overlap-tokens 0" "--overlap-tokens 48" "--boundary paragraph" "--without-heading")
+[ -n "${WAYS:-}" ] || ways=("" "--passage-tokens 128" "--passage-tokens 160" "--passage-tokens 256" "--passage-tokens 160 --overlap-tokens 0" "--passage-tokens 160 --overlap-tokens 48" "--passage-tokens 160 --boundary paragraph" "--passage-tokens 160 --without-heading")
 for name in "${wanted[@]}"; do
   case $name in
     scifact) corpus=beir/scifact/corpus.jsonl.gz queries=beir/scifact/queries.jsonl.gz qrels=beir/scifact/qrels/train.tsv more="--rerank 0" ;;
