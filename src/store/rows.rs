@@ -22,6 +22,15 @@ type Key = (u64, u64, Vec<String>);
 #[derive(Default)]
 pub(super) struct OpenReaders(Mutex<HashMap<Key, Arc<FragmentReader>>>);
 
+/// Closes all readers when it is dropped: what one is like after a failure, or a panic, is not known.
+struct Doubt<'a>(&'a OpenReaders);
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl OpenReaders {
     /// The rows at these addresses, in this order, those left out that are not there; with none there, `None`. Addresses must differ.
     pub(super) async fn take(
@@ -43,9 +52,10 @@ impl OpenReaders {
                 None => Ok(None),
             }
         };
-        let read = stream::iter(offsets.into_iter().map(of_fragment)).buffered(AT_ONCE).try_collect::<Vec<_>>().await;
-        // What a reader is like after a failure is not known.
-        let batches: Vec<RecordBatch> = read.inspect_err(|_| self.close())?.into_iter().flatten().collect();
+        let doubt = Doubt(self);
+        let read = stream::iter(offsets.into_iter().map(of_fragment)).buffered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        std::mem::forget(doubt);
+        let batches: Vec<RecordBatch> = read.into_iter().flatten().collect();
         let Some(first) = batches.first() else { return Ok(None) };
         let sorted = concat_batches(&first.schema(), &batches)?;
         if sorted.num_rows() != addresses.len() {
