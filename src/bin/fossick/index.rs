@@ -15,7 +15,7 @@ use crate::failure::{Failure, INTERRUPTED, Outcome, SOME_REFUSED};
 use crate::loading::ModelPlaces;
 use crate::source::shape::{Declared, Observed, document, key_of, type_name};
 use crate::source::{Place, Record, Refused, Source};
-use crate::terminal::{Progress, per_second, tell, time};
+use crate::terminal::{Position, Progress, per_second, tell, time};
 
 /// Refused records that are told one by one.
 const TOLD: usize = 20;
@@ -493,7 +493,8 @@ fn fill(
             let progress = monitor.progress();
             let embedded = progress.passages_embedded as f64;
             let rate = (embedded > 0.0).then(|| per_second(embedded / begun.elapsed().as_secs_f64(), "passages"));
-            (passed_over.load(Ordering::Relaxed) + progress.documents_embedded, rate)
+            let passed_over = passed_over.load(Ordering::Relaxed);
+            Position { done: passed_over + progress.documents_embedded, passed_over, rate }
         }
     });
     let (mut counts, mut position) = (Counts::default(), 0);

@@ -35,8 +35,16 @@ pub fn width() -> usize {
     terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0)).clamp(40, 140)
 }
 
-/// How far something is: what is done of the total, and how fast, where that is not simply the things done in a second.
-pub type Position = (u64, Option<String>);
+/// How far something is.
+#[derive(Default)]
+pub struct Position {
+    /// What is done of the total.
+    pub done: u64,
+    /// What of that took no time, and so tells nothing of the rest.
+    pub passed_over: u64,
+    /// How fast it goes, where that is not simply the things done in a second.
+    pub rate: Option<String>,
+}
 
 /// A bar with rate and time left on a terminal; in a pipe, a line every ten seconds. A thread of its own shows it, whatever the work waits for; dropping it
 /// takes it away.
@@ -52,7 +60,8 @@ impl Progress {
     pub fn new(what: impl Into<String>, things: &'static str, total: Option<u64>) -> Self {
         let done = Arc::new(AtomicU64::new(0));
         let seen = done.clone();
-        let mut progress = Self::watching(what, things, total, move || (seen.load(Ordering::Relaxed), None));
+        let mut progress =
+            Self::watching(what, things, total, move || Position { done: seen.load(Ordering::Relaxed), ..Position::default() });
         progress.done = done;
         progress
     }
@@ -89,10 +98,10 @@ impl Drop for Progress {
 fn show(what: &str, things: &str, total: Option<u64>, look: impl Fn() -> Position, ended: &Receiver<()>) {
     let begun = Instant::now();
     let state = || {
-        let (done, rate) = look();
-        let elapsed = begun.elapsed().as_secs_f64();
+        let Position { done, passed_over, rate } = look();
+        let (elapsed, worked) = (begun.elapsed().as_secs_f64(), done.saturating_sub(passed_over));
         let rate = rate.unwrap_or_else(|| per_second(done as f64 / elapsed.max(1e-9), things));
-        let left = total.filter(|_| done > 0).map(|total| elapsed / done as f64 * total.saturating_sub(done) as f64);
+        let left = total.filter(|_| worked > 0).map(|total| elapsed / worked as f64 * total.saturating_sub(done) as f64);
         let left = left.filter(|left| *left >= 0.5).map_or_else(String::new, |left| match left {
             left if left < 120.0 => format!(", about {left:.0} s left"),
             left => format!(", about {:.0} min left", left / 60.0),
