@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -234,6 +235,8 @@ def main():
     corpus = lines(first("corpus.jsonl"))
     documents = [f"{document.get('title', '')}\n{document['text']}".strip() for document in corpus]
     index = arguments.work / "index"
+    # One of an earlier program would keep the way in which that cut passages.
+    shutil.rmtree(index, ignore_errors=True)
     fossick.call("index", index, first("corpus.jsonl"))
 
     # The pairs: what the judge would read for the first hundred candidates.
