@@ -108,10 +108,10 @@ fn scored(response: &Response) -> Vec<(String, f32)> {
 /// What the places of a leg's list with these scores are worth, weights included; leg 0 is the words', 1 the vectors'.
 type Values = fn(usize, &[f64]) -> Vec<f64>;
 
-/// Fusions, with their values written down once more.
-const FUSIONS: [(Fusion, Values); 2] = [
-    (Fusion::reciprocal_rank(), |_, scores| (1..=scores.len()).map(|rank| 1.0 / (60.0 + rank as f64)).collect()),
-    (Fusion::convex(0.45, 0.55), |leg, scores| {
+/// Fusions, with how near to each other scores may be and count as equal, and with their values written down once more.
+const FUSIONS: [(Fusion, f64, Values); 2] = [
+    (Fusion::reciprocal_rank(), 1e-8, |_, scores| (1..=scores.len()).map(|rank| 1.0 / (60.0 + rank as f64)).collect()),
+    (Fusion::convex(0.45, 0.55), 1e-6, |leg, scores| {
         let (greatest, least) = (scores.first().copied().unwrap_or(0.0), scores.last().copied().unwrap_or(0.0));
         let (weight, low) = [(0.45, 0.0), (0.55, least)][leg];
         scores.iter().map(|score| weight * if low < greatest { (score - low) / (greatest - low) } else { 1.0 }).collect()
@@ -187,7 +187,7 @@ proptest! {
                 legs.push(expected);
             }
             prop_assert_eq!(FUSIONS[1].0, Fusion::default());
-            for (fusion, values) in FUSIONS {
+            for (fusion, equal, values) in FUSIONS {
                 let mut score: BTreeMap<&str, f64> = BTreeMap::new();
                 for (leg, list) in legs.iter().enumerate() {
                     let scores: Vec<f64> = list.iter().map(|(_, score)| f64::from(*score)).collect();
@@ -199,7 +199,7 @@ proptest! {
                 fused.sort_by(|a, b| b.1.total_cmp(&a.1));
                 fused.truncate(depth);
                 let found = keys(&ask_fused(&snapshot, Mode::Hybrid, Some(filter), depth, fusion));
-                let near = |key: &String, expected: f64| score.get(key.as_str()).is_some_and(|score| (score - expected).abs() < 1e-6);
+                let near = |key: &String, expected: f64| score.get(key.as_str()).is_some_and(|score| (score - expected).abs() < equal);
                 let same = found.len() == fused.len() && found.iter().zip(&fused).all(|(key, (_, score))| near(key, *score));
                 prop_assert!(same, "{filter} under {fusion}: {found:?} instead of {fused:?}");
             }

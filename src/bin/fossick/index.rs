@@ -497,18 +497,19 @@ fn fill(
             Position { done: passed_over + progress.documents_embedded, passed_over, rate }
         }
     });
-    let (mut counts, mut position) = (Counts::default(), 0);
+    let (mut counts, mut number) = (Counts::default(), 0);
     let mut committed = Instant::now();
     'all: for source in sources {
         for record in source.records() {
             if interrupt.came() {
                 break 'all;
             }
-            position += 1;
-            if survey.refused.contains(&(position - 1)) {
+            let position = number;
+            number += 1;
+            if survey.refused.contains(&position) {
                 continue;
             }
-            let document = again(record, position - 1, survey, &arguments.ignore, source.is_untyped())?;
+            let document = again(record, position, survey, &arguments.ignore, source.is_untyped())?;
             let there = writer.contains(document.key());
             // An error here may be of any document before this one.
             match writer.update(document)? {
