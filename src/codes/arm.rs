@@ -6,10 +6,7 @@ use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
 use super::code::{BLOCK, GROUP};
-use super::sums::Sums;
-
-/// Groups whose sums of bytes fit into 16 bits.
-const SHORT: usize = 256;
+use super::sums::{SHORT, Sums};
 
 /// What this processor can do, if it has the instructions.
 pub(super) fn sums() -> Option<Sums> {

@@ -5,6 +5,10 @@
 
 use super::code::{BLOCK, GROUP};
 
+/// Groups whose sums of bytes fit into 16 bits.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) const SHORT: usize = 256;
+
 /// Adds up for each row of a block what its signs, [groups, 16], find in the table of each group.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) type Sums = fn(&[[u8; GROUP]], &[u8], &mut [u32; BLOCK]);

@@ -5,10 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::code::{BLOCK, GROUP, Terms};
-use super::sums::Sums;
-
-/// Groups whose sums of bytes fit into 16 bits.
-const SHORT: usize = 256;
+use super::sums::{SHORT, Sums};
 
 /// What this processor can do, if it has the instructions.
 pub(super) fn sums() -> Option<Sums> {

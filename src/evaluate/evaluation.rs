@@ -134,7 +134,7 @@ impl<'a> Evaluation<'a> {
         if let Some((name, run)) = &self.baseline {
             let ranked = || asked.iter().flat_map(|query| run.ranking(&query.id));
             if let Some(found) = ranked().next().filter(|_| !ranked().any(|key| keys.contains(key))) {
-                let indexed = self.snapshot.keys()?.into_iter().next().unwrap_or_default();
+                let indexed = keys.iter().min().cloned().unwrap_or_default();
                 return Err(EvaluateError::ForeignBaseline { baseline: name.clone(), found: found.clone(), indexed }.into());
             }
         }
