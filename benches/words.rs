@@ -52,7 +52,10 @@ fn words(criterion: &mut Criterion) {
                 search.run().expect("an answer")
             };
             let found = searcher.search(&direct, &TopDocs::with_limit(DEPTH).order_by_score()).expect("an answer");
-            assert_eq!(found.first().map(|(score, _)| *score), ask(1).hits.first().map(|hit| hit.score), "another query");
+            // Tantivy adds words up in the order in which it comes to them, so the last bits may differ.
+            let (theirs, ours) =
+                (found.first().map_or(0.0, |(score, _)| *score), ask(1).hits.first().map_or(0.0, |hit| hit.score));
+            assert!((theirs - ours).abs() <= 1e-6 * theirs, "another query: {theirs} and {ours}");
             group.bench_function(BenchmarkId::new("fossick", &name), |bencher| {
                 bencher.iter_custom(|times| (0..times).map(|_| ask(0).timings.lexical).sum());
             });

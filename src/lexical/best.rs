@@ -1,60 +1,118 @@
 //! The best documents by score, some of them passed over, ties broken the same way always.
 
-use tantivy::query::{EnableScoring, Query};
-use tantivy::{Score, Searcher};
+use tantivy::query::{EnableScoring, Query, Weight};
+use tantivy::{DocAddress, Score, Searcher};
 
+use super::compile::{Weighted, any_of};
 use crate::numbers::NumberSet;
 
-/// The `limit` documents with the best scores, of `among` where that is given, as (number, score); and all others that tie with the last of them.
-/// In no order. `numbers` has the number of each document, by segment.
-///
-/// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
-/// that cannot be among the best (its block-max WAND); here a document that is passed over just does not raise the threshold.
-pub(super) fn best(
-    searcher: &Searcher,
-    query: &dyn Query,
-    limit: usize,
-    among: Option<&NumberSet>,
-    numbers: &[Box<[u64]>],
-) -> tantivy::Result<Vec<(u64, Score)>> {
-    let weight = query.weight(EnableScoring::enabled_from_searcher(searcher))?;
-    let mut best = Best::new(limit);
-    for (segment, numbers) in searcher.segment_readers().iter().zip(numbers) {
-        let alive = segment.alive_bitset();
-        weight.for_each_pruning(best.threshold, segment, &mut |document, score| {
-            if alive.is_none_or(|alive| alive.is_alive(document))
-                && let Some(&number) = numbers.get(document as usize)
-                && among.is_none_or(|among| among.contains(number))
-            {
-                best.offer(number, score);
-            }
-            best.threshold
-        })?;
+/// What is searched, and what of it counts.
+pub(super) struct Place<'a> {
+    pub(super) searcher: &'a Searcher,
+    /// The number of each document, by segment.
+    pub(super) numbers: &'a [Box<[u64]>],
+    /// The numbers that count, where not all do.
+    pub(super) among: Option<&'a NumberSet>,
+}
+
+impl Place<'_> {
+    /// The `limit` documents with the best scores, as (number, score); and all others that tie with the last of them. In no order.
+    pub(super) fn best(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
+        let found = self.at_least(query, Best::new(limit, 0.0))?;
+        Ok(found.into_iter().map(|(at, score)| (self.number(at), score)).collect())
     }
-    best.cut();
-    Ok(best.found)
+
+    /// [`best`](Self::best) of those that have any of the words.
+    ///
+    /// Tantivy adds the words' scores in an order that depends on what was found before, so the last bits of a sum differ between a filtered
+    /// and a whole search, and between two depths. The sums of the best are made once more: in f64, where they are exact or nearly, and in
+    /// the order of the words.
+    pub(super) fn best_of_words(&self, words: &[Weighted], limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
+        let query = any_of(words);
+        // The sum of two is the same in either order.
+        if words.len() <= 2 {
+            return self.best(&*query, limit);
+        }
+        // A sum of n positive numbers in f32 is off by less than n times 2^-24 of itself, twice that far apart are two such sums.
+        let slack = words.len() as f32 * f32::EPSILON;
+        let found = self.at_least(&*query, Best::new(limit, slack))?;
+        let mut sums = vec![0.0_f64; found.len()];
+        for word in words {
+            let weight = word.query().weight(EnableScoring::enabled_from_searcher(self.searcher))?;
+            self.add(&*weight, &found, &mut sums)?;
+        }
+        Ok(found.into_iter().zip(sums).map(|((at, _), sum)| (self.number(at), sum as Score)).collect())
+    }
+
+    /// The documents that `best` keeps, in the order in which they lie, and their scores.
+    ///
+    /// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
+    /// that cannot be among the best (its block-max WAND); here a document that is passed over just does not raise the threshold.
+    fn at_least(&self, query: &dyn Query, mut best: Best<DocAddress>) -> tantivy::Result<Vec<(DocAddress, Score)>> {
+        let weight = query.weight(EnableScoring::enabled_from_searcher(self.searcher))?;
+        for (segment, numbers) in (0..).zip(self.numbers) {
+            let reader = self.searcher.segment_reader(segment);
+            let alive = reader.alive_bitset();
+            weight.for_each_pruning(best.threshold, reader, &mut |document, score| {
+                if alive.is_none_or(|alive| alive.is_alive(document))
+                    && let Some(&number) = numbers.get(document as usize)
+                    && self.among.is_none_or(|among| among.contains(number))
+                {
+                    best.offer(DocAddress::new(segment, document), score);
+                }
+                best.threshold
+            })?;
+        }
+        best.cut();
+        Ok(best.found)
+    }
+
+    /// Adds to the sum of each of the documents, which are in their order, what the word's weight gives it.
+    fn add(&self, weight: &dyn Weight, documents: &[(DocAddress, Score)], sums: &mut [f64]) -> tantivy::Result<()> {
+        let mut rest = documents.iter().zip(sums).peekable();
+        while let Some(((first, _), _)) = rest.peek() {
+            let segment = first.segment_ord;
+            let mut scorer = weight.scorer(self.searcher.segment_reader(segment), 1.0)?;
+            while let Some(((at, _), sum)) = rest.next_if(|((at, _), _)| at.segment_ord == segment) {
+                let document = if scorer.doc() < at.doc_id { scorer.seek(at.doc_id) } else { scorer.doc() };
+                if document == at.doc_id {
+                    *sum += f64::from(scorer.score());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&self, at: DocAddress) -> u64 {
+        self.numbers[at.segment_ord as usize][at.doc_id as usize]
+    }
 }
 
 /// The best so far, and some that were when they came.
-struct Best {
+struct Best<D> {
     limit: usize,
-    found: Vec<(u64, Score)>,
+    /// In the order in which they came.
+    found: Vec<(D, Score)>,
+    /// Room for their scores.
+    scores: Vec<Score>,
     /// So many are held before those that fell behind are dropped: to know the last of the best after each would take longer than what that leaves out.
     full: usize,
     /// What a score has to be above: just below the last of the best, so that those which tie with it are seen.
     threshold: Score,
+    /// What part of itself a score may be too small by and count as a tie.
+    slack: Score,
 }
 
-impl Best {
-    fn new(limit: usize) -> Self {
-        Self { limit, found: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY }
+impl<D> Best<D> {
+    fn new(limit: usize, slack: Score) -> Self {
+        Self { limit, found: Vec::new(), scores: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY, slack }
     }
 
-    fn offer(&mut self, number: u64, score: Score) {
+    fn offer(&mut self, document: D, score: Score) {
         if score <= self.threshold {
             return;
         }
-        self.found.push((number, score));
+        self.found.push((document, score));
         if self.found.len() >= self.full {
             self.cut();
         }
@@ -64,8 +122,10 @@ impl Best {
         if self.found.len() < self.limit {
             return;
         }
-        let (_, last, _) = self.found.select_nth_unstable_by(self.limit - 1, |a, b| b.1.total_cmp(&a.1));
-        self.threshold = self.threshold.max(last.1.next_down());
+        self.scores.clear();
+        self.scores.extend(self.found.iter().map(|(_, score)| *score));
+        let (_, last, _) = self.scores.select_nth_unstable_by(self.limit - 1, |a, b| b.total_cmp(a));
+        self.threshold = self.threshold.max((*last * (1.0 - self.slack)).next_down());
         let threshold = self.threshold;
         self.found.retain(|(_, score)| *score > threshold);
         // Where many tie, more than `limit` are left; then room for as many again, or each few would be sorted anew.
@@ -82,7 +142,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_best_and_whoever_ties_with_the_last_are_left(scores in prop::collection::vec(0u8..20, 1..300), limit in 1usize..40) {
-            let mut best = Best::new(limit);
+            let mut best = Best::new(limit, 0.0);
             for (number, score) in (0..).zip(&scores) {
                 best.offer(number, f32::from(*score));
             }
@@ -99,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_million_that_tie_are_not_sorted_again_for_every_few() {
-        let mut best = Best::new(1);
+        let mut best = Best::new(1, 0.0);
         let mut cuts = 0;
         for number in 0..1_000_000 {
             let full = best.full;

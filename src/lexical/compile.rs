@@ -28,6 +28,25 @@ pub(super) struct Compiler<'a> {
     pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
 }
 
+/// A word, and how often its BM25 counts.
+pub(super) struct Weighted {
+    term: Term,
+    boost: f32,
+}
+
+impl Weighted {
+    /// What matches the word, with its score.
+    pub(super) fn query(&self) -> Box<dyn Tantivy> {
+        let term = Box::new(TermQuery::new(self.term.clone(), IndexRecordOption::WithFreqs));
+        if self.boost == 1.0 { term } else { Box::new(BoostQuery::new(term, self.boost)) }
+    }
+}
+
+/// Any of the words.
+pub(super) fn any_of(words: &[Weighted]) -> Box<dyn Tantivy> {
+    any(words.iter().map(Weighted::query).collect())
+}
+
 /// Words that are looked for in one field of tantivy.
 struct Target {
     field: Field,
@@ -39,7 +58,7 @@ impl Compiler<'_> {
     /// What a query matches, with its scores.
     pub(super) fn query(&self, query: &Query) -> Box<dyn Tantivy> {
         match query {
-            Query::Words { field, text } => self.words(field.as_deref(), text),
+            Query::Words { field, text } => any_of(&self.words(field.as_deref(), text)),
             Query::Phrase { field, text, slop } => self.phrase(field.as_deref(), text, *slop),
             Query::Prefix { field, text } => self.prefix(field.as_deref(), text),
             Query::Fuzzy { field, text, distance } => self.fuzzy(field.as_deref(), text, *distance),
@@ -47,6 +66,23 @@ impl Compiler<'_> {
             Query::All => Box::new(AllQuery),
             Query::Boolean { must, should, must_not } => self.boolean(must, should, must_not),
             Query::Boost { query, factor } => Box::new(BoostQuery::new(self.query(query), *factor)),
+        }
+    }
+
+    /// A query that is no more than words of which any may be there, however they are grouped; `None` for others.
+    pub(super) fn union(&self, query: &Query) -> Option<Vec<Weighted>> {
+        match query {
+            Query::Words { field, text } => Some(self.words(field.as_deref(), text)),
+            Query::Boost { query, factor } => {
+                let mut words = self.union(query)?;
+                words.iter_mut().for_each(|word| word.boost *= factor);
+                Some(words)
+            }
+            Query::Boolean { must, should, must_not } if must.is_empty() && must_not.is_empty() => {
+                let parts = should.iter().filter(|part| !self.says_nothing(part)).map(|part| self.union(part));
+                parts.collect::<Option<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
+            }
+            _ => None,
         }
     }
 
@@ -88,13 +124,10 @@ impl Compiler<'_> {
         Some(Target { field: own, analyzer: self.analyzers.of(language), languages: vec![language] })
     }
 
-    /// Any of the words; a repeated word counts as often as it is said.
-    fn words(&self, field: Option<&str>, text: &str) -> Box<dyn Tantivy> {
-        let clause = |(term, _, count): (Term, String, usize)| -> Box<dyn Tantivy> {
-            let term = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
-            if count > 1 { Box::new(BoostQuery::new(term, count as f32)) } else { term }
-        };
-        any(self.counted_words(field, text).into_iter().map(clause).collect())
+    /// The words of a text; a repeated one counts as often as it is said.
+    fn words(&self, field: Option<&str>, text: &str) -> Vec<Weighted> {
+        let weighted = |(term, _, count): (Term, String, usize)| Weighted { term, boost: count as f32 };
+        self.counted_words(field, text).into_iter().map(weighted).collect()
     }
 
     /// The different words of a text, as terms and as they are, with how often each is there; in their order.
@@ -147,7 +180,7 @@ impl Compiler<'_> {
         });
         let Some((_, _, beginning)) = last else { return Box::new(EmptyQuery) };
         // Words are stems in the index: one that is written out is found by its own.
-        let whole = self.words(field, &beginning);
+        let whole = any_of(&self.words(field, &beginning));
         // Words are letters and digits, none of which means anything else in a regular expression.
         let beginning: Box<dyn Tantivy> = match RegexQuery::from_pattern(&format!("{beginning}.*"), target.field) {
             Ok(query) => Box::new(query),

@@ -12,7 +12,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
 use super::analysis::Analyzers;
-use super::best::best;
+use super::best::Place;
 use super::columns::{Counts, Matches, ValueColumn, count, sorted};
 use super::compile::Compiler;
 use super::directory::CommittedDirectory;
@@ -103,11 +103,21 @@ impl WordsReader {
         if limit == 0 || among.is_some_and(|among| among.len() == 0) {
             return Ok(Vec::new());
         }
-        let query = self.compiler(number_of).query(query);
-        let mut hits = best(&searcher, &*query, limit, among, self.numbers_by_segment()?)
-            .map_err(failed(&self.path, "searching the words"))?;
-        hits.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0))));
-        hits.truncate(limit);
+        let place = Place { searcher: &searcher, numbers: self.numbers_by_segment()?, among };
+        let compiler = self.compiler(number_of);
+        let best = match compiler.union(query) {
+            Some(words) => place.best_of_words(&words, limit),
+            None => place.best(&*compiler.query(query), limit),
+        };
+        let mut hits = best.map_err(failed(&self.path, "searching the words"))?;
+        let order =
+            |a: &(u64, f32), b: &(u64, f32)| b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0)));
+        // Many may tie with the last.
+        if limit < hits.len() {
+            hits.select_nth_unstable_by(limit, order);
+            hits.truncate(limit);
+        }
+        hits.sort_unstable_by(order);
         Ok(hits)
     }
 

@@ -207,6 +207,52 @@ proptest! {
     }
 }
 
+#[test]
+fn the_best_few_are_the_first_of_the_best_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = Index::open_or_create(directory.path().join("index"), Options::new().schema(schema())).unwrap();
+    let mut writer = index.writer().unwrap();
+    // Few words in many orders: the same sums of BM25, and sums that differ by little, are met again and again.
+    let mut state = 7_u32;
+    let mut next = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % below
+    };
+    for at in 0..2_000_u32 {
+        let words: Vec<&str> = (0..1 + next(9)).map(|_| WORDS[next(6) as usize]).collect();
+        writer.add(Document::new(at.to_string()).set("body", words.join(" ")).set("year", i64::from(at % 2))).unwrap();
+        if at % 700 == 0 {
+            writer.commit().unwrap();
+        }
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    let snapshot = index.snapshot().unwrap();
+    for query in [
+        "walnut oak elm yew",
+        "walnut ash ash lime oak yew",
+        "(walnut oak) elm (ash^2.5 yew)",
+        "body:walnut oak elm",
+        "oak elm -yew",
+    ] {
+        let ask = |limit: usize, filter: Option<Filter>| {
+            let search = snapshot.search(query).mode(Mode::Lexical).candidates(limit).limit(limit).fields(["year"]);
+            let search = match filter {
+                Some(filter) => search.filter(filter),
+                None => search,
+            };
+            search.run().unwrap()
+        };
+        let whole = ask(2_000, None);
+        for limit in [1, 3, 10, 40, 170, 700] {
+            assert_eq!(scored(&ask(limit, None)), scored(&whole)[..limit.min(whole.hits.len())], "{query}, {limit}");
+            let even = |hit: &&fossick::Hit| hit.field("year") == Some(&Value::Integer(0));
+            let expected: Vec<_> = whole.hits.iter().filter(even).take(limit).map(|hit| (hit.key.clone(), hit.score)).collect();
+            assert_eq!(scored(&ask(limit, Some(Filter::equal("year", 0)))), expected, "{query}, {limit} of the even years");
+        }
+    }
+}
+
 fn cases() -> (tempfile::TempDir, Index) {
     let directory = tempfile::tempdir().unwrap();
     let index = Index::open_or_create(directory.path().join("index"), Options::new().schema(schema())).unwrap();
