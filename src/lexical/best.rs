@@ -6,6 +6,11 @@ use tantivy::{DocAddress, Score, Searcher};
 use super::compile::{Weighted, any_of};
 use crate::numbers::NumberSet;
 
+/// What part of itself a score may lie below the last of the best and still be looked at. Tantivy compares sums, differences and bounds in f32
+/// that it has put together in different orders: of n words they are off by less than n times 2^-23 of the score, and a query has up to
+/// 1024 words. What a document that ties with the last needs is that no rounding passes it over.
+const SLACK: Score = 1.0 / 4096.0;
+
 /// What is searched, and what of it counts.
 pub(super) struct Place<'a> {
     pub(super) searcher: &'a Searcher,
@@ -16,9 +21,9 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The `limit` documents with the best scores, as (number, score); and all others that tie with the last of them. In no order.
+    /// The `limit` documents with the best scores, as (number, score); all others that tie with the last of them; and some just below. In no order.
     pub(super) fn best(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
-        let found = self.at_least(query, Best::new(limit, 0.0))?;
+        let found = self.nearly_best(query, limit)?;
         Ok(found.into_iter().map(|(at, score)| (self.number(at), score)).collect())
     }
 
@@ -33,9 +38,7 @@ impl Place<'_> {
         if words.len() <= 2 {
             return self.best(&*query, limit);
         }
-        // A sum of n positive numbers in f32 is off by less than n times 2^-24 of itself, twice that far apart are two such sums.
-        let slack = words.len() as f32 * f32::EPSILON;
-        let found = self.at_least(&*query, Best::new(limit, slack))?;
+        let found = self.nearly_best(&*query, limit)?;
         let mut sums = vec![0.0_f64; found.len()];
         for word in words {
             let weight = word.query().weight(EnableScoring::enabled_from_searcher(self.searcher))?;
@@ -44,11 +47,12 @@ impl Place<'_> {
         Ok(found.into_iter().zip(sums).map(|((at, _), sum)| (self.number(at), sum as Score)).collect())
     }
 
-    /// The documents that `best` keeps, in the order in which they lie, and their scores.
+    /// The best documents, those that tie with the last of them or nearly do, in the order in which they lie, and their scores.
     ///
     /// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
     /// that cannot be among the best (its block-max WAND); here a document that is passed over just does not raise the threshold.
-    fn at_least(&self, query: &dyn Query, mut best: Best<DocAddress>) -> tantivy::Result<Vec<(DocAddress, Score)>> {
+    fn nearly_best(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<(DocAddress, Score)>> {
+        let mut best = Best::new(limit);
         let weight = query.weight(EnableScoring::enabled_from_searcher(self.searcher))?;
         for (segment, numbers) in (0..).zip(self.numbers) {
             let reader = self.searcher.segment_reader(segment);
@@ -99,13 +103,11 @@ struct Best<D> {
     full: usize,
     /// What a score has to be above: just below the last of the best, so that those which tie with it are seen.
     threshold: Score,
-    /// What part of itself a score may be too small by and count as a tie.
-    slack: Score,
 }
 
 impl<D> Best<D> {
-    fn new(limit: usize, slack: Score) -> Self {
-        Self { limit, found: Vec::new(), scores: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY, slack }
+    fn new(limit: usize) -> Self {
+        Self { limit, found: Vec::new(), scores: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY }
     }
 
     fn offer(&mut self, document: D, score: Score) {
@@ -125,7 +127,7 @@ impl<D> Best<D> {
         self.scores.clear();
         self.scores.extend(self.found.iter().map(|(_, score)| *score));
         let (_, last, _) = self.scores.select_nth_unstable_by(self.limit - 1, |a, b| b.total_cmp(a));
-        self.threshold = self.threshold.max((*last * (1.0 - self.slack)).next_down());
+        self.threshold = self.threshold.max((*last * (1.0 - SLACK)).next_down());
         let threshold = self.threshold;
         self.found.retain(|(_, score)| *score > threshold);
         // Where many tie, more than `limit` are left; then room for as many again, or each few would be sorted anew.
@@ -142,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_best_and_whoever_ties_with_the_last_are_left(scores in prop::collection::vec(0u8..20, 1..300), limit in 1usize..40) {
-            let mut best = Best::new(limit, 0.0);
+            let mut best = Best::new(limit);
             for (number, score) in (0..).zip(&scores) {
                 best.offer(number, f32::from(*score));
             }
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_million_that_tie_are_not_sorted_again_for_every_few() {
-        let mut best = Best::new(1, 0.0);
+        let mut best = Best::new(1);
         let mut cuts = 0;
         for number in 0..1_000_000 {
             let full = best.full;

@@ -534,7 +534,8 @@ mod tests {
         fn a_list_alone_keeps_its_order(fusion in any_fusion(), list in ranked_list()) {
             let fused = scores(fusion.weights(0.0, 1.0), &[], &list);
             let own: HashMap<u64, f32> = list.iter().copied().collect();
-            prop_assert!(fused.is_sorted_by(|a, b| own[&a.0] >= own[&b.0]));
+            // What lies three deviations below the mean is worth 0, all of it.
+            prop_assert!(fused.is_sorted_by(|a, b| own[&a.0] >= own[&b.0] || (a.1, b.1) == (0.0, 0.0)));
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A directory that is written to for long stays small and quick, without anybody's asking.
 
+use std::ffi::OsString;
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use fossick::{Durability, Housekeeping, Index, Mode, Options};
+use fossick::{Durability, Housekeeping, Index, Writer, Mode, Options};
 
 use crate::common::{copy_directory, keys, note, schema, size, vectors_index};
 
@@ -27,13 +28,14 @@ fn many_small_commits_stay_small_and_the_last_are_as_fast_as_the_first() {
             largest = largest.max(size(index.path()) as f64 / index.snapshot().unwrap().storage().live_bytes as f64);
         }
     }
-    let median = |times: &[f64]| {
+    // The time within which one of ten is done, since what else the machine does slows some of them down and speeds up none.
+    let quickest = |times: &[f64]| {
         let mut sorted = times.to_vec();
         sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        sorted[sorted.len() / 10]
     };
     let tenth = times.len() / 10;
-    let (first, last) = (median(&times[..tenth]), median(&times[times.len() - tenth..]));
+    let (first, last) = (quickest(&times[..tenth]), quickest(&times[times.len() - tenth..]));
     let storage = index.snapshot().unwrap().storage();
     println!(
         "{commits} commits: {first:.1} ms at first, {last:.1} ms at last; at most {largest:.2} times the live size; {storage:?}"
@@ -175,27 +177,38 @@ fn a_commit_after_one_that_nobody_waited_for_waits_for_both() {
     assert_eq!(pending.wait().unwrap(), generation);
 }
 
+/// An index with a commit that was flushed and two that were not, its writer still open, and the files of passages that were there before those two.
+fn flushed_once() -> (tempfile::TempDir, Index, Writer, Vec<OsString>) {
+    loop {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index");
+        let index = Index::open_or_create(&path, Options::new().schema(schema()).own_vectors(2)).unwrap();
+        let mut writer = index.writer().unwrap();
+        writer.add(note("flushed", "", "apples").vector([1.0, 0.0])).unwrap();
+        writer.commit().unwrap();
+        drop(writer);
+        let before = fs::read_dir(path.join("passages.lance/data")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        let index = Index::open(&path, Options::new().durability(Durability::System)).unwrap();
+        let begun = Instant::now();
+        let mut writer = index.writer().unwrap();
+        for key in ["one", "two"] {
+            writer.add(note(key, "", "apples").vector([1.0, 0.0])).unwrap();
+            writer.commit().unwrap();
+        }
+        // After five seconds a commit is flushed.
+        if begun.elapsed() < Duration::from_secs(4) {
+            return (directory, index, writer, before);
+        }
+    }
+}
+
 /// A power cut under [`Durability::System`]: files of the newest generation are gone, `CURRENT` is there.
 #[test]
 fn what_was_not_flushed_may_go_and_what_was_flushed_stays() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("index");
-    let index = Index::open_or_create(&path, Options::new().schema(schema()).own_vectors(2)).unwrap();
-    let mut writer = index.writer().unwrap();
-    writer.add(note("flushed", "", "apples").vector([1.0, 0.0])).unwrap();
-    writer.commit().unwrap();
-    drop(writer);
-    let before: Vec<_> =
-        fs::read_dir(path.join("passages.lance/data")).unwrap().flatten().map(|entry| entry.file_name()).collect();
-    let index = Index::open(&path, Options::new().durability(Durability::System)).unwrap();
-    let mut writer = index.writer().unwrap();
-    for key in ["one", "two"] {
-        writer.add(note(key, "", "apples").vector([1.0, 0.0])).unwrap();
-        writer.commit().unwrap();
-    }
+    let (directory, index, writer, before) = flushed_once();
     // What lies on the disk while the writer lives; a writer that is dropped flushes.
     let images = ["opened", "repaired"].map(|name| directory.path().join(name));
-    images.iter().for_each(|image| copy_directory(&path, image));
+    images.iter().for_each(|image| copy_directory(index.path(), image));
     drop(writer);
     assert_eq!(index.snapshot().unwrap().document_count(), 3, "without a power cut nothing is lost");
     for image in images {
