@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use fossick::{Durability, Housekeeping, Index, Writer, Mode, Options};
+use fossick::{Durability, Housekeeping, Index, Mode, Options, Writer};
 
 use crate::common::{copy_directory, keys, note, schema, size, vectors_index};
 
