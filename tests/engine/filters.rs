@@ -234,6 +234,12 @@ fn the_best_few_are_the_first_of_the_best_many() {
         "(walnut oak) elm (ash^2.5 yew)",
         "body:walnut oak elm",
         "oak elm -yew",
+        "walnut oak",
+        "+walnut +oak",
+        "walnut AND oak AND elm",
+        "+walnut oak elm yew",
+        "\"walnut oak\" elm ash",
+        "wal* oak",
     ] {
         let ask = |limit: usize, filter: Option<Filter>| {
             let search = snapshot.search(query).mode(Mode::Lexical).candidates(limit).limit(limit).fields(["year"]);
