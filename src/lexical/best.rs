@@ -7,8 +7,8 @@ use super::compile::{Weighted, any_of};
 use crate::numbers::NumberSet;
 
 /// What part of itself a score may lie below the last of the best and still be looked at. Tantivy compares sums, differences and bounds in f32
-/// that it has put together in different orders: of n words they are off by less than n times 2^-23 of the score, and a query has up to
-/// 1024 words. What a document that ties with the last needs is that no rounding passes it over.
+/// that it has put together in different orders: of n words they are off by less than n times 2^-23 of the score, so
+/// with up to 2048 words no document that ties with the last is passed over by rounding.
 const SLACK: Score = 1.0 / 4096.0;
 
 /// What is searched, and what of it counts.
