@@ -4,8 +4,10 @@
 
 pub mod alone;
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use flate2::read::GzDecoder;
 use fossick::{Document, Index, Options, Schema};
 
 /// Components of a generated vector.
@@ -24,6 +26,37 @@ pub fn digests() -> Vec<(String, String)> {
         (digest["title"].as_str().unwrap_or_default().to_owned(), digest["text"].as_str().unwrap_or_default().to_owned())
     };
     text.lines().map(digest).collect()
+}
+
+/// Where a collection of BEIR is, if it is: beside the repository, not in it.
+pub fn beir_folder(name: &str) -> PathBuf {
+    repository().join("../shared/data/beir").join(name)
+}
+
+/// The documents of a collection, as keys and texts with their titles before them, and its queries; `None` where its files are not.
+pub fn beir(name: &str) -> Option<(Vec<(String, String)>, Vec<String>)> {
+    let lines = |file: &str| -> Option<Vec<serde_json::Value>> {
+        let mut text = String::new();
+        GzDecoder::new(std::fs::File::open(beir_folder(name).join(file)).ok()?).read_to_string(&mut text).expect("gzip");
+        Some(text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+    };
+    let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let documents = lines("corpus.jsonl.gz")?;
+    let documents = documents.iter().map(|line| (text(line, "_id"), text(line, "title") + "\n" + &text(line, "text")));
+    Some((documents.collect(), lines("queries.jsonl.gz")?.iter().map(|line| text(line, "text")).collect()))
+}
+
+/// An index of texts without vectors, committed.
+pub fn words_only(path: &Path, documents: &[(String, String)]) -> Index {
+    let schema = Schema::builder().text("text").build().expect("a schema");
+    let index = Index::open_or_create(path, Options::new().schema(schema)).expect("an index");
+    let mut writer = index.writer().expect("a writer");
+    for (key, text) in documents {
+        writer.add(Document::new(key).set("text", text.as_str())).expect("a document");
+    }
+    writer.commit().expect("a commit");
+    drop(writer);
+    index
 }
 
 /// An index of generated documents with vectors near one of a hundred centres, committed.

@@ -1,13 +1,14 @@
 //! The best documents by score, some of them passed over, ties broken the same way always.
 
-use tantivy::query::{EnableScoring, Query, Weight};
-use tantivy::{DocAddress, Score, Searcher};
+use tantivy::index::{InvertedIndexReader, SegmentReader};
+use tantivy::query::{Bm25StatisticsProvider, EnableScoring, Query};
+use tantivy::schema::Field;
+use tantivy::{DocId, Score, Searcher};
 
-use super::compile::{Weighted, any_of};
 use crate::numbers::NumberSet;
 
-/// What part of itself a score may lie below the last of the best and still be looked at. Tantivy compares sums, differences and bounds in f32
-/// that it has put together in different orders: of n words they are off by less than n times 2^-23 of the score, so
+/// What part of itself a score may lie below the last of the best and still be looked at, where tantivy compares. It compares sums, differences and bounds in
+/// f32 that it has put together in different orders: of n words they are off by less than n times 2^-23 of the score, so
 /// with up to 2048 words no document that ties with the last is passed over by rounding.
 const SLACK: Score = 1.0 / 4096.0;
 
@@ -22,81 +23,92 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// The `limit` documents with the best scores, as (number, score); all others that tie with the last of them; and some just below. In no order.
-    pub(super) fn best(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
-        let found = self.nearly_best(query, limit)?;
-        Ok(found.into_iter().map(|(at, score)| (self.number(at), score)).collect())
-    }
-
-    /// [`best`](Self::best) of those that have any of the words.
-    ///
-    /// Tantivy adds the words' scores in an order that depends on what was found before, so the last bits of a sum differ between a filtered
-    /// and a whole search, and between two depths. The sums of the best are made once more: in f64, where they are exact or nearly, and in
-    /// the order of the words.
-    pub(super) fn best_of_words(&self, words: &[Weighted], limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
-        let query = any_of(words);
-        // The sum of two is the same in either order.
-        if words.len() <= 2 {
-            return self.best(&*query, limit);
-        }
-        let found = self.nearly_best(&*query, limit)?;
-        let mut sums = vec![0.0_f64; found.len()];
-        for word in words {
-            let weight = word.query().weight(EnableScoring::enabled_from_searcher(self.searcher))?;
-            self.add(&*weight, &found, &mut sums)?;
-        }
-        Ok(found.into_iter().zip(sums).map(|((at, _), sum)| (self.number(at), sum as Score)).collect())
-    }
-
-    /// The best documents, those that tie with the last of them or nearly do, in the order in which they lie, and their scores.
     ///
     /// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
-    /// that cannot be among the best (its block-max WAND); here a document that is passed over just does not raise the threshold.
-    fn nearly_best(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<(DocAddress, Score)>> {
-        let mut best = Best::new(limit);
+    /// that cannot be among the best; here a document that is passed over just does not raise the threshold.
+    pub(super) fn best(&self, query: &dyn Query, limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
+        let mut best = Best::new(limit, SLACK);
         let weight = query.weight(EnableScoring::enabled_from_searcher(self.searcher))?;
-        for (segment, numbers) in (0..).zip(self.numbers) {
-            let reader = self.searcher.segment_reader(segment);
-            let alive = reader.alive_bitset();
-            weight.for_each_pruning(best.threshold, reader, &mut |document, score| {
-                if alive.is_none_or(|alive| alive.is_alive(document))
-                    && let Some(&number) = numbers.get(document as usize)
-                    && self.among.is_none_or(|among| among.contains(number))
-                {
-                    best.offer(DocAddress::new(segment, document), score);
+        let averages = self.averages(query)?;
+        for (at, segment) in self.searcher.segment_readers().iter().enumerate() {
+            let mut stretch: Score = 1.0;
+            for (field, average) in &averages {
+                let index = segment.inverted_index(*field)?;
+                let leeway = leeway(segment, &index, *average);
+                stretch = stretch.max(leeway).max(most(*average) / most_by_tantivy(*average));
+            }
+            let eligible = self.eligible(at, segment);
+            // Not above the threshold itself where that is negative.
+            let threshold = |best: &Best| best.threshold.min(best.threshold / stretch);
+            weight.for_each_pruning(threshold(&best), segment, &mut |document, score| {
+                if let Some(number) = eligible(document) {
+                    best.offer(number, score);
                 }
-                best.threshold
+                threshold(&best)
             })?;
         }
-        best.cut();
-        Ok(best.found)
+        Ok(best.into_found())
     }
 
-    /// Adds to the sum of each of the documents, which are in their order, what the word's weight gives it.
-    fn add(&self, weight: &dyn Weight, documents: &[(DocAddress, Score)], sums: &mut [f64]) -> tantivy::Result<()> {
-        let mut rest = documents.iter().zip(sums).peekable();
-        while let Some(((first, _), _)) = rest.peek() {
-            let segment = first.segment_ord;
-            let mut scorer = weight.scorer(self.searcher.segment_reader(segment), 1.0)?;
-            while let Some(((at, _), sum)) = rest.next_if(|((at, _), _)| at.segment_ord == segment) {
-                let document = if scorer.doc() < at.doc_id { scorer.seek(at.doc_id) } else { scorer.doc() };
-                if document == at.doc_id {
-                    *sum += f64::from(scorer.score());
-                }
-            }
+    /// Gives the number of a document of a segment, if it counts.
+    pub(super) fn eligible<'a>(&'a self, at: usize, segment: &'a SegmentReader) -> impl Fn(DocId) -> Option<u64> + 'a {
+        let (numbers, alive, among) =
+            (self.numbers.get(at).map_or(&[][..], |numbers| numbers), segment.alive_bitset(), self.among);
+        move |document| {
+            let number = *numbers.get(document as usize)?;
+            let counts = alive.is_none_or(|alive| alive.is_alive(document)) && among.is_none_or(|among| among.contains(number));
+            counts.then_some(number)
         }
-        Ok(())
     }
 
-    fn number(&self, at: DocAddress) -> u64 {
-        self.numbers[at.segment_ord as usize][at.doc_id as usize]
+    /// The average lengths of the fields in which a query looks for words.
+    fn averages(&self, query: &dyn Query) -> tantivy::Result<Vec<(Field, Score)>> {
+        let mut fields = Vec::new();
+        query.query_terms(&mut |term, _| {
+            if !fields.contains(&term.field()) {
+                fields.push(term.field());
+            }
+        });
+        let kind = |field: &Field| self.searcher.schema().get_field_entry(*field).field_type();
+        fields.retain(|field| kind(field).is_str() && kind(field).has_fieldnorms());
+        let documents = self.searcher.total_num_docs()? as Score;
+        fields.into_iter().map(|field| Ok((field, self.searcher.total_num_tokens(field)? as Score / documents))).collect()
     }
 }
 
+/// How far a score in a block of postings may lie above what tantivy has as the block's maximum, as a factor.
+///
+/// Of a block tantivy notes the frequency f and length l with the greatest f / (f + c + d l / a), where c = 0.3, d = 0.9 and a is the average length of the
+/// segment when it was written; a search is under the average of all segments. With r the ratio of the two, c / f at most 0.3 and q = d l / (a f), the inverse
+/// 1 + c / f + q becomes 1 + c / f + r q. A posting whose inverse was the greater then gives at most (1 + 0.3 r) / 1.3 times as much as the one noted, or 1.3 / (1 + 0.3 r)
+/// times where r is below 1: one has all of the 0.3 in c / f, the other all of it in q.
+pub(super) fn leeway(segment: &SegmentReader, index: &InvertedIndexReader, average: Score) -> Score {
+    let ratio = index.total_num_tokens() as Score / segment.max_doc() as Score / average;
+    let leeway = (1.0 + 0.3 * ratio) / 1.3;
+    // Without a word there is nothing to stretch.
+    if leeway.is_finite() { leeway.max(1.0 / leeway) } else { 1.0 }
+}
+
+/// What part of idf (1 + k1) no posting's score is above, where lengths have this average.
+///
+/// A length is noted rounded down, by up to a ninth of it (the least that it can be noted as is 8 / 9 of it), and a frequency is at most the length; so l is at least 8 f / 9
+/// and f / (f + 0.3 + 0.9 l / a) is below 1 / (1 + 0.8 / a).
+pub(super) fn most(average: Score) -> Score {
+    1.0 / (1.0 + 0.8 / average)
+}
+
+/// What part of idf (1 + k1) tantivy takes for that: as if the frequency was the noted length.
+fn most_by_tantivy(average: Score) -> Score {
+    1.0 / (1.0 + 0.9 / average)
+}
+
 /// The best so far, and some that were when they came.
-struct Best<D> {
+pub(super) struct Best {
     limit: usize,
+    /// What part of itself a score may lie below the last of the best and still be kept.
+    slack: Score,
     /// In the order in which they came.
-    found: Vec<(D, Score)>,
+    found: Vec<(u64, Score)>,
     /// Room for their scores.
     scores: Vec<Score>,
     /// So many are held before those that fell behind are dropped: to know the last of the best after each would take longer than what that leaves out.
@@ -105,19 +117,30 @@ struct Best<D> {
     threshold: Score,
 }
 
-impl<D> Best<D> {
-    fn new(limit: usize) -> Self {
-        Self { limit, found: Vec::new(), scores: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY }
+impl Best {
+    pub(super) fn new(limit: usize, slack: Score) -> Self {
+        Self { limit, slack, found: Vec::new(), scores: Vec::new(), full: 2 * limit, threshold: Score::NEG_INFINITY }
     }
 
-    fn offer(&mut self, document: D, score: Score) {
+    /// What a score has to be above.
+    pub(super) fn threshold(&self) -> f64 {
+        f64::from(self.threshold)
+    }
+
+    pub(super) fn offer(&mut self, number: u64, score: Score) {
         if score <= self.threshold {
             return;
         }
-        self.found.push((document, score));
+        self.found.push((number, score));
         if self.found.len() >= self.full {
             self.cut();
         }
+    }
+
+    /// The best, those that tie with the last of them, and those within the slack below.
+    pub(super) fn into_found(mut self) -> Vec<(u64, Score)> {
+        self.cut();
+        self.found
     }
 
     fn cut(&mut self) {
@@ -127,7 +150,7 @@ impl<D> Best<D> {
         self.scores.clear();
         self.scores.extend(self.found.iter().map(|(_, score)| *score));
         let (_, last, _) = self.scores.select_nth_unstable_by(self.limit - 1, |a, b| b.total_cmp(a));
-        self.threshold = self.threshold.max((*last * (1.0 - SLACK)).next_down());
+        self.threshold = self.threshold.max((*last * (1.0 - self.slack)).next_down());
         let threshold = self.threshold;
         self.found.retain(|(_, score)| *score > threshold);
         // Where many tie, more than `limit` are left; then room for as many again, or each few would be sorted anew.
@@ -144,24 +167,23 @@ mod tests {
     proptest! {
         #[test]
         fn the_best_and_whoever_ties_with_the_last_are_left(scores in prop::collection::vec(0u8..20, 1..300), limit in 1usize..40) {
-            let mut best = Best::new(limit);
+            let mut best = Best::new(limit, 0.0);
             for (number, score) in (0..).zip(&scores) {
                 best.offer(number, f32::from(*score));
             }
-            best.cut();
+            let mut found: Vec<u64> = best.into_found().into_iter().map(|(number, _)| number).collect();
+            found.sort_unstable();
             let mut sorted = scores.clone();
             sorted.sort_unstable_by(|a, b| b.cmp(a));
             let last = sorted[limit.min(sorted.len()) - 1];
             let expected: Vec<u64> = (0..).zip(&scores).filter(|(_, score)| **score >= last).map(|(number, _)| number).collect();
-            let mut found: Vec<u64> = best.found.into_iter().map(|(number, _)| number).collect();
-            found.sort_unstable();
             prop_assert_eq!(found, expected);
         }
     }
 
     #[test]
     fn a_million_that_tie_are_not_sorted_again_for_every_few() {
-        let mut best = Best::new(1);
+        let mut best = Best::new(1, 0.0);
         let mut cuts = 0;
         for number in 0..1_000_000 {
             let full = best.full;

@@ -30,20 +30,20 @@ pub(super) struct Compiler<'a> {
 
 /// A word, and how often its BM25 counts.
 pub(super) struct Weighted {
-    term: Term,
-    boost: f32,
+    pub(super) term: Term,
+    pub(super) boost: f32,
 }
 
 impl Weighted {
     /// What matches the word, with its score.
-    pub(super) fn query(&self) -> Box<dyn Tantivy> {
+    fn query(&self) -> Box<dyn Tantivy> {
         let term = Box::new(TermQuery::new(self.term.clone(), IndexRecordOption::WithFreqs));
         if self.boost == 1.0 { term } else { Box::new(BoostQuery::new(term, self.boost)) }
     }
 }
 
 /// Any of the words.
-pub(super) fn any_of(words: &[Weighted]) -> Box<dyn Tantivy> {
+fn any_of(words: &[Weighted]) -> Box<dyn Tantivy> {
     any(words.iter().map(Weighted::query).collect())
 }
 
@@ -73,9 +73,17 @@ impl Compiler<'_> {
     pub(super) fn union(&self, query: &Query) -> Option<Vec<Weighted>> {
         match query {
             Query::Words { field, text } => Some(self.words(field.as_deref(), text)),
+            // A phrase of one word.
+            Query::Phrase { field, text, .. } => {
+                let word = |terms: Vec<(usize, Term)>| match <[_; 1]>::try_from(terms) {
+                    Ok([(_, term)]) => Some(Weighted { term, boost: 1.0 }),
+                    Err(_) => None,
+                };
+                self.phrases(field.as_deref(), text).into_iter().map(word).collect()
+            }
             Query::Boost { query, factor } => {
                 let mut words = self.union(query)?;
-                words.iter_mut().for_each(|word| word.boost *= factor);
+                words.iter_mut().for_each(|word| word.boost = (word.boost * factor).min(f32::MAX));
                 Some(words)
             }
             Query::Boolean { must, should, must_not } if must.is_empty() && must_not.is_empty() => {
@@ -148,7 +156,18 @@ impl Compiler<'_> {
 
     /// The words next to each other, in any one of the languages that the text may be in.
     fn phrase(&self, field: Option<&str>, text: &str, slop: u32) -> Box<dyn Tantivy> {
-        let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
+        let phrase = |terms: Vec<(usize, Term)>| -> Box<dyn Tantivy> {
+            match &terms[..] {
+                [(_, only)] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::WithFreqs)),
+                _ => Box::new(PhraseQuery::new_with_offset_and_slop(terms, slop)),
+            }
+        };
+        any(self.phrases(field, text).into_iter().map(phrase).collect())
+    }
+
+    /// The words of a phrase with their places, for each of the languages that the text may be in.
+    fn phrases(&self, field: Option<&str>, text: &str) -> Vec<Vec<(usize, Term)>> {
+        let Some(target) = self.target(field) else { return Vec::new() };
         let in_language = |language: &Language| -> Option<Vec<(usize, Term)>> {
             let mut terms = Vec::new();
             self.analyzers.of(*language).tokens(text, |token| {
@@ -159,13 +178,7 @@ impl Compiler<'_> {
         };
         let mut ways: Vec<Vec<(usize, Term)>> = target.languages.iter().filter_map(in_language).collect();
         ways.dedup();
-        let phrase = |terms: Vec<(usize, Term)>| -> Box<dyn Tantivy> {
-            match &terms[..] {
-                [(_, only)] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::WithFreqs)),
-                _ => Box::new(PhraseQuery::new_with_offset_and_slop(terms, slop)),
-            }
-        };
-        any(ways.into_iter().map(phrase).collect())
+        ways
     }
 
     /// The last word as a beginning, those before it as they are.

@@ -14,6 +14,7 @@ mod explain;
 mod reader;
 mod stems;
 mod tokenizer;
+mod union;
 mod writer;
 
 pub(crate) use analysis::{Analyzer, SpareAnalyzer, SpareAnalyzers};

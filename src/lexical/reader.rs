@@ -17,6 +17,7 @@ use super::columns::{Counts, Matches, ValueColumn, count, sorted};
 use super::compile::Compiler;
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
+use super::union::best_of_any;
 use super::{Fields, NUMBER, column, failed, layout, register_analyses};
 use crate::error::StorageError;
 use crate::numbers::NumberSet;
@@ -106,7 +107,7 @@ impl WordsReader {
         let place = Place { searcher: &searcher, numbers: self.numbers_by_segment()?, among };
         let compiler = self.compiler(number_of);
         let best = match compiler.union(query) {
-            Some(words) => place.best_of_words(&words, limit),
+            Some(words) => best_of_any(&place, &words, limit),
             None => place.best(&*compiler.query(query), limit),
         };
         let mut hits = best.map_err(failed(&self.path, "searching the words"))?;

@@ -106,7 +106,8 @@ fn a_folder_gives_its_text_markdown_and_html_files() {
         .write("notes/plain_words.txt", "Nothing special.")
         .write("notes/picture.png", [0, 159, 146, 150])
         .write("notes/.hidden/secret.txt", "hidden");
-    shell.run("index INDEX notes --words-only").succeeded();
+    let ended = shell.run("index INDEX notes --words-only").succeeded();
+    assert!(ended.err.contains("notes: passed over 1 file that fossick does not read in a folder (1 .png)"), "{}", ended.err);
     assert_eq!(shell.documents("INDEX"), 3);
     let hit = &shell.run("search INDEX tiles --rerank 0 --json").json()["hits"][0];
     assert_eq!((hit["key"].as_str(), hit["fields"]["title"].as_str()), (Some("deep/page.html"), Some("Roof")));

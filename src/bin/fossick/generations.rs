@@ -9,6 +9,7 @@ use fossick::{GenerationInfo, Index, Options};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
+use crate::terminal::counted;
 
 /// List the generations of an index that can be opened; tag or restore one
 #[derive(Args)]
@@ -58,11 +59,11 @@ pub fn run(arguments: Arguments) -> Outcome {
     for one in &generations {
         writeln!(
             out,
-            "{:>8}  {}  {} documents, {} passages{}",
+            "{:>8}  {}  {}, {}{}",
             one.generation,
             one.published,
-            one.documents,
-            one.passages,
+            counted(one.documents, "document"),
+            counted(one.passages, "passage"),
             named(&one.tags)
         )?;
     }

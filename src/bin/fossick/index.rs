@@ -15,7 +15,7 @@ use crate::failure::{Failure, INTERRUPTED, Outcome, SOME_REFUSED};
 use crate::loading::ModelPlaces;
 use crate::source::shape::{Declared, Observed, document, key_of, type_name};
 use crate::source::{Place, Record, Refused, Source};
-use crate::terminal::{Position, Progress, per_second, tell, time};
+use crate::terminal::{Position, Progress, counted, per_second, tell, time};
 
 /// Refused records that are told one by one.
 const TOLD: usize = 20;
@@ -157,22 +157,22 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
 
     let snapshot = index.snapshot()?;
     tell!(
-        "{} added, {} changed, {} unchanged, {pruned} deleted, {} refused; {} passages embedded, in {}",
+        "{} added, {} changed, {} unchanged, {pruned} deleted, {} refused; {} embedded, in {}",
         counts.added,
         counts.changed,
         counts.unchanged,
         survey.refused.len(),
-        progress.passages_embedded,
+        counted(progress.passages_embedded, "passage"),
         time(begun.elapsed())
     );
     if progress.passages_truncated > 0 {
-        tell!("of {} passages the encoder read only the beginning", progress.passages_truncated);
+        tell!("of {} the encoder read only the beginning", counted(progress.passages_truncated, "passage"));
     }
     tell!(
-        "{}: {} documents, {} passages, generation {}",
+        "{}: {}, {}, generation {}",
         index.path().display(),
-        snapshot.document_count(),
-        snapshot.passage_count(),
+        counted(snapshot.document_count(), "document"),
+        counted(snapshot.passage_count(), "passage"),
         snapshot.generation()
     );
     if interrupt.came() {
@@ -337,6 +337,7 @@ impl Survey {
                 records += 1;
                 bar.at(records);
             }
+            source.passed_over().iter().for_each(|folder| tell!("{folder}"));
             if records == before {
                 drop(bar);
                 tell_some(refusals.iter().map(|(_, refused)| refused.to_string()), refusals.len());

@@ -14,7 +14,7 @@ use fossick::{
 
 use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
-use crate::terminal::{BETTER, FAINT, FOUND, STRONG, WORSE, plain, styled, tell, time, width, wrap};
+use crate::terminal::{BETTER, FAINT, FOUND, STRONG, WORSE, counted, plain, styled, tell, time, width, wrap};
 
 const EXAMPLES: &str = "\
 What a query may hold, beside words (at a shell, put quotation marks around it):
@@ -300,7 +300,8 @@ fn page(response: &Response, schema: &Schema, arguments: &Arguments) -> String {
         let _ = writeln!(page, "{}: {}", facet.field, counts.join(", "));
     }
     if let Some(total) = response.total {
-        let _ = writeln!(page, "{total} documents match the words\n");
+        let verb = if total == 1 { "matches" } else { "match" };
+        let _ = writeln!(page, "{} {verb} the words\n", counted(total, "document"));
     }
     for note in &response.notes {
         let _ = writeln!(page, "note: {note}");

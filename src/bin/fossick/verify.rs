@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::failure::Outcome;
-use crate::terminal::bytes;
+use crate::terminal::{bytes, counted};
 
 /// Read every file of an index and hold its parts against each other
 ///
@@ -41,17 +41,18 @@ pub fn run(arguments: Arguments) -> Outcome {
             writeln!(out, "{problem}")?;
         }
         let what = format!(
-            "{} documents, {} passages, {} files with {}",
-            report.documents,
-            report.passages,
-            report.files,
+            "{}, {}, {} with {}",
+            counted(report.documents, "document"),
+            counted(report.passages, "passage"),
+            counted(report.files, "file"),
             bytes(report.bytes)
         );
         match report.problems.len() {
             0 => writeln!(out, "sound: generation {}, {what}", report.generation.unwrap_or_default())?,
             wrong => writeln!(
                 out,
-                "{wrong} problems in {what}; `fossick repair {}` brings back what can be brought back",
+                "{} in {what}; `fossick repair {}` brings back what can be brought back",
+                counted(wrong as u64, "problem"),
                 arguments.index.display()
             )?,
         }

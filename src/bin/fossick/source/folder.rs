@@ -1,5 +1,7 @@
 //! Folders of text, Markdown and HTML files; a file is a document whose key is its path in the folder.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -8,6 +10,10 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::text::{is_text, read};
 use super::{Place, Record, Records, Refused, unreadable};
+use crate::terminal::{counted, plain};
+
+/// Endings that are named one by one.
+const NAMED: usize = 5;
 
 /// The columns of these records.
 const TITLE: &str = "title";
@@ -15,8 +21,7 @@ const TEXT: &str = "text";
 
 /// The files in the order of their names; hidden ones, and those of other endings, are passed over.
 pub fn records<'a>(root: &'a Path, prefix: &'a str) -> Records<'a> {
-    let shown = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.');
-    let entries = WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(shown);
+    let entries = WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_shown);
     Box::new(entries.filter_map(move |entry| {
         let entry = match entry {
             Ok(entry) => entry,
@@ -31,6 +36,35 @@ pub fn records<'a>(root: &'a Path, prefix: &'a str) -> Records<'a> {
         let inside = entry.path().strip_prefix(root).unwrap_or(entry.path());
         Some(one(entry.path(), prefix.to_owned() + &key(inside)))
     }))
+}
+
+fn is_shown(entry: &DirEntry) -> bool {
+    entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+}
+
+/// What is in a folder and not taken, for a person; hidden files aside.
+pub fn passed_over(root: &Path) -> Option<String> {
+    let mut endings: BTreeMap<String, u64> = BTreeMap::new();
+    let files = WalkDir::new(root).into_iter().filter_entry(is_shown).flatten().filter(|entry| entry.file_type().is_file());
+    files.map(|entry| ending(entry.path())).filter(|ending| !is_text(ending)).for_each(|ending| {
+        *endings.entry(ending).or_default() += 1;
+    });
+    let all: u64 = endings.values().sum();
+    let mut named: Vec<(String, u64)> = endings.into_iter().collect();
+    named.sort_by_key(|(_, count)| Reverse(*count));
+    let more = named.len().saturating_sub(NAMED);
+    let name = |(ending, count): &(String, u64)| match ending.as_str() {
+        "" => format!("{count} without an ending"),
+        ending => format!("{count} .{}", plain(ending)),
+    };
+    let mut told: Vec<String> = named.iter().take(NAMED).map(name).collect();
+    if more > 0 {
+        told.push(format!("{more} other endings"));
+    }
+    let told = told.join(", ");
+    (all > 0).then(|| {
+        format!("{}: passed over {} that fossick does not read in a folder ({told})", root.display(), counted(all, "file"))
+    })
 }
 
 /// A path as a key, the same on every system.

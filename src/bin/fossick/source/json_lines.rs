@@ -41,7 +41,12 @@ fn record(place: Place, line: &[u8]) -> Result<Record, Refused> {
             Err(Refused { place, reason: format!("expected a JSON object, found {}; write one object a line", name(&other)) })
         }
         Err(error) => {
-            let reason = format!("is not JSON ({error}), it begins with {}; write one object a line", beginning(line));
+            // The message ends with a position, whose line is always 1.
+            let position = format!(" at line {} column {}", error.line(), error.column());
+            let (told, column) = (error.to_string(), error.column());
+            let what = told.strip_suffix(&position).unwrap_or(&told);
+            let reason =
+                format!("is not JSON ({what}, at byte {column}), it begins with {}; write one object a line", beginning(line));
             Err(Refused { place, reason })
         }
     }
@@ -75,7 +80,11 @@ mod tests {
         let found: Vec<_> = records("x.jsonl".into(), Ok(Box::new(text))).collect();
         assert_eq!(found.iter().filter(|record| record.is_ok()).count(), 2);
         let bad: Vec<String> = found.iter().filter_map(|record| record.as_ref().err()).map(ToString::to_string).collect();
-        assert!(bad[0].starts_with("x.jsonl, line 3: is not JSON") && bad[0].contains("\"not json\""), "{}", bad[0]);
+        assert!(
+            bad[0].starts_with("x.jsonl, line 3: is not JSON (expected ident, at byte 2)") && bad[0].contains("\"not json\""),
+            "{}",
+            bad[0]
+        );
         assert!(bad[1].starts_with("x.jsonl, line 4: expected a JSON object, found a list"), "{}", bad[1]);
     }
 }

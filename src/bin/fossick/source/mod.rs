@@ -137,6 +137,11 @@ impl Source {
         matches!(self.kind, Kind::Csv(_))
     }
 
+    /// What is in a folder and not taken, for a person.
+    pub fn passed_over(&self) -> Option<String> {
+        (self.kind == Kind::Folder).then(|| folder::passed_over(&self.path)).flatten()
+    }
+
     /// Reads from the beginning. A file that cannot be opened, or that is broken as a whole, is one refused record.
     pub fn records(&self) -> Records<'_> {
         let file: Arc<str> = self.path.display().to_string().into();
