@@ -79,9 +79,10 @@ impl Place<'_> {
 /// How far a score in a block of postings may lie above what tantivy has as the block's maximum, as a factor.
 ///
 /// Of a block tantivy notes the frequency f and length l with the greatest f / (f + c + d l / a), where c = 0.3, d = 0.9 and a is the average length of the
-/// segment when it was written; a search is under the average of all segments. With r the ratio of the two, c / f at most 0.3 and q = d l / (a f), the inverse
-/// 1 + c / f + q becomes 1 + c / f + r q. A posting whose inverse was the greater then gives at most (1 + 0.3 r) / 1.3 times as much as the one noted, or 1.3 / (1 + 0.3 r)
-/// times where r is below 1: one has all of the 0.3 in c / f, the other all of it in q.
+/// segment when it was written; a search is under the average of all segments. With r the segment's average over that of all, and q = d l / (a f), the inverse
+/// 1 + c / f + q becomes 1 + c / f + r q, and c / f is at most 0.3. A posting whose inverse was the greater then gives at most (1 + 0.3 r) / 1.3 times as much as the one
+/// noted, or 1.3 / (1 + 0.3 r) times where r is below 1: one of the two has all of the 0.3 in c / f, the other all of it in q. (A frequency above 254 is noted as endless, which only
+/// raises the maximum.)
 pub(super) fn leeway(segment: &SegmentReader, index: &InvertedIndexReader, average: Score) -> Score {
     let ratio = index.total_num_tokens() as Score / segment.max_doc() as Score / average;
     let leeway = (1.0 + 0.3 * ratio) / 1.3;
@@ -91,7 +92,7 @@ pub(super) fn leeway(segment: &SegmentReader, index: &InvertedIndexReader, avera
 
 /// What part of idf (1 + k1) no posting's score is above, where lengths have this average.
 ///
-/// A length is noted rounded down, by up to a ninth of it (the least that it can be noted as is 8 / 9 of it), and a frequency is at most the length; so l is at least 8 f / 9
+/// A length is noted rounded down, by less than a ninth, and a frequency is at most the length; so what is noted is above 8 f / 9,
 /// and f / (f + 0.3 + 0.9 l / a) is below 1 / (1 + 0.8 / a).
 pub(super) fn most(average: Score) -> Score {
     1.0 / (1.0 + 0.8 / average)

@@ -86,6 +86,10 @@ impl Compiler<'_> {
                 words.iter_mut().for_each(|word| word.boost = (word.boost * factor).min(f32::MAX));
                 Some(words)
             }
+            // One that has to be there, alone, is as one that may.
+            Query::Boolean { must, should, must_not } if must.len() == 1 && should.is_empty() && must_not.is_empty() => {
+                must.iter().find_map(|part| self.union(part))
+            }
             Query::Boolean { must, should, must_not } if must.is_empty() && must_not.is_empty() => {
                 let parts = should.iter().filter(|part| !self.says_nothing(part)).map(|part| self.union(part));
                 parts.collect::<Option<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
@@ -237,6 +241,7 @@ impl Compiler<'_> {
             all.push((Occur::Must, unscored(Box::new(AllQuery))));
         }
         match all.iter().any(|(occur, _)| *occur != Occur::MustNot) {
+            true if must.is_empty() => in_order(BooleanQuery::new(all)),
             true => Box::new(BooleanQuery::new(all)),
             false => Box::new(EmptyQuery),
         }
@@ -305,8 +310,14 @@ fn any(mut queries: Vec<Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
     match queries.len() {
         0 => Box::new(EmptyQuery),
         1 => queries.swap_remove(0),
-        _ => Box::new(BooleanQuery::new(queries.into_iter().map(|query| (Occur::Should, query)).collect())),
+        _ => in_order(BooleanQuery::new(queries.into_iter().map(|query| (Occur::Should, query)).collect())),
     }
+}
+
+/// A query whose clauses are added up in an order of their own: left alone, where a segment lacks all but plain words, tantivy takes to its block-max WAND,
+/// which adds them in the order of what it found before. In a boost, if only of 1, it does not.
+fn in_order(query: BooleanQuery) -> Box<dyn Tantivy> {
+    Box::new(BoostQuery::new(Box::new(query), 1.0))
 }
 
 /// What matches the first and not the second.

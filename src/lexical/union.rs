@@ -2,7 +2,8 @@
 //!
 //! MaxScore (Turtle and Flood 1995, section 4) over postings whose blocks have known maxima (Ding and Suel 2011): the words stand in falling order
 //! of the most that they can give. Those at the end that together cannot bring a document among the best are looked for only in documents
-//! that have one of the others, the essential ones; and of these, stretches of documents are passed over where what their blocks can give does not suffice.
+//! that have one of the others, the essential ones; and of these, stretches of documents are passed over in which they cannot give enough, by the maxima of
+//! blocks that are at least as long as the stretch.
 //!
 //! Scores are added in f64 and always in that order, so a document's does not depend on what else was found or asked for: the sum is exact, or
 //! off by the same bit.
@@ -19,7 +20,7 @@ use super::compile::Weighted;
 /// The most documents whose sums are held at once.
 const WINDOW: usize = 2048;
 
-/// Documents that several essential words are summed over at once, even where their blocks are shorter.
+/// Documents that are summed over at once even where blocks are shorter, but for a word that stands alone.
 const LEAST: DocId = 1024;
 
 /// Postings that can be read in the time in which one is looked up.
@@ -28,7 +29,7 @@ const LOOK_UP: u64 = 4;
 /// What a bound is stretched by: it and the scores below it are quotients in f32, each off by a few parts in 2^24.
 const ROUNDING: f64 = 1.0 + 1.0 / (1 << 18) as f64;
 
-/// What a bound is raised by: a score below the normal numbers is off by more than its parts.
+/// What a bound is raised by: a score below the normal numbers of f32 is rounded by more than that part of itself.
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The `limit` documents with the best sums over the words, as (number, score), and all others that tie with the last of them; in no order.
@@ -272,7 +273,7 @@ impl<E: Fn(DocId) -> Option<u64>> Union<'_, E> {
             // A word in few documents is read a block at a time.
             let one_by_one = essential == 1 && (self.cursors.len() == 1 || end - start > WINDOW as DocId);
             if !one_by_one {
-                end = end.clamp(start.saturating_add(LEAST), start.saturating_add(WINDOW as DocId));
+                end = end.clamp(start + LEAST, start + WINDOW as DocId).min(TERMINATED);
             }
             let words = &mut self.cursors[..essential];
             let most: f64 = words.iter_mut().map(|word| word.most_before(end)).sum();
@@ -564,6 +565,24 @@ mod tests {
         let expected = first(any.collect(), 5);
         assert_eq!(expected.len(), WINDOW);
         assert_eq!(first(best_of_any(&place, &words, 5).unwrap(), 5), expected);
+    }
+
+    #[test]
+    fn a_rare_word_is_gone_through_by_itself_and_others_are_looked_up() {
+        let text = |at: usize| {
+            let rare = if at % 40 == 0 { "rare ".repeat(1 + usize::from(at % 3000 == 0)) } else { String::new() };
+            rare + if at % 3 == 0 { "b b c" } else { "b c x" } + &" x".repeat(at % 7)
+        };
+        let (searcher, field) = indexed(&[(0..30_000).map(text).collect()], |number| number % 6000 == 0);
+        let numbers = numbers(&searcher);
+        let words: Vec<Weighted> = ["c", "rare", "b"].iter().map(|asked| word(field, asked, 1.0)).collect();
+        for every in [1, 3, 100] {
+            let some: NumberSet = (0..30_000).step_by(every).collect();
+            let place = Place { searcher: &searcher, numbers: &numbers, among: (every > 1).then_some(&some) };
+            let any = plainly(&place, &words).into_iter().map(|(number, scores)| (number, sum(&scores)));
+            let expected = first(any.collect(), 20);
+            assert_eq!(first(best_of_any(&place, &words, 20).unwrap(), 20), expected, "one in {every}");
+        }
     }
 
     #[test]

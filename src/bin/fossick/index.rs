@@ -13,6 +13,7 @@ use fossick::{Boundary, Document, Error, Index, OpenError, Options, PassageOptio
 
 use crate::failure::{Failure, INTERRUPTED, Outcome, SOME_REFUSED};
 use crate::loading::ModelPlaces;
+use crate::memory::give_back_large_pieces;
 use crate::source::shape::{Declared, Observed, document, key_of, type_name};
 use crate::source::{Place, Record, Refused, Source};
 use crate::terminal::{Position, Progress, counted, per_second, tell, time};
@@ -110,6 +111,7 @@ enum OnError {
 }
 
 pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
+    give_back_large_pieces();
     let begun = Instant::now();
     let passages = passages(&arguments)?;
     let alone = arguments.inputs.len() == 1;
@@ -127,9 +129,9 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     };
     if !survey.refused.is_empty() && arguments.on_error == OnError::Stop {
         return Err(Failure::new(format_args!(
-            "{} of {} records cannot be taken, so nothing was indexed; mend them, or index the rest with --on-error skip",
+            "{} of {} cannot be taken, so nothing was indexed; mend them, or index the rest with --on-error skip",
             survey.refused.len(),
-            survey.records
+            counted(survey.records, "record")
         )));
     }
 
@@ -337,9 +339,9 @@ impl Survey {
                 records += 1;
                 bar.at(records);
             }
-            source.passed_over().iter().for_each(|folder| tell!("{folder}"));
             if records == before {
                 drop(bar);
+                source.passed_over().iter().for_each(|folder| tell!("{folder}"));
                 tell_some(refusals.iter().map(|(_, refused)| refused.to_string()), refusals.len());
                 return Err(Failure::new(format_args!(
                     "{}: holds no record; check that it is the file you mean",
@@ -348,6 +350,7 @@ impl Survey {
             }
         }
         drop(bar);
+        sources.iter().filter_map(Source::passed_over).for_each(|folder| tell!("{folder}"));
         if records == refusals.len() as u64 {
             tell_some(refusals.iter().map(|(_, refused)| refused.to_string()), refusals.len());
             return Err(Failure::new("no record can be taken, so nothing was indexed"));

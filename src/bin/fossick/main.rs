@@ -11,6 +11,7 @@ mod generations;
 mod index;
 mod info;
 mod loading;
+mod memory;
 mod models;
 mod repair;
 mod search;

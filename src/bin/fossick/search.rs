@@ -309,7 +309,7 @@ fn page(response: &Response, schema: &Schema, arguments: &Arguments) -> String {
     let took = &response.timings;
     let known = match response.from_cache {
         0 => String::new(),
-        known => format!(", {known} passages from the cache"),
+        known => format!(", {} from the cache", counted(known as u64, "passage")),
     };
     let device = response.device.as_deref().map_or_else(String::new, |device| format!(" on {device}"));
     let _ = writeln!(

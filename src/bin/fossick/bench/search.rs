@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Arguments, CASEBOOK, Pairs, milliseconds};
 use crate::failure::{Failure, INTERRUPTED};
+use crate::memory::give_back_large_pieces;
 
 /// Searches on a generated index, each with a vector of its own.
 const SEARCHES: usize = 100;
@@ -100,6 +101,7 @@ fn by_another_process(path: &Path, rows: usize, arguments: &Arguments) -> Result
 /// Makes the generated index, and tells how fast, generating included, and the most memory that was seen between two documents and at the end.
 pub(super) fn make(path: &Path, arguments: &Arguments) -> Result<Json, Failure> {
     let rows = arguments.rows.first().copied().unwrap_or_default();
+    give_back_large_pieces();
     let vectors = Vectors::new(rows, arguments);
     let schema = Schema::builder().text("text").integer("part").build()?;
     let index = Index::open_or_create(path, Options::new().schema(schema).own_vectors(arguments.dims))?;

@@ -35,13 +35,15 @@ pub fn records<'a>(file: Arc<str>, reader: io::Result<Box<dyn BufRead + Send>>) 
 }
 
 fn record(place: Place, line: &[u8]) -> Result<Record, Refused> {
+    // With its end, what is missing at the end of the line would be missing at the beginning of the next.
+    let line = line.trim_ascii_end();
     match serde_json::from_slice(line) {
         Ok(Value::Object(values)) => Ok(Record { place, key: None, values }),
         Ok(other) => {
             Err(Refused { place, reason: format!("expected a JSON object, found {}; write one object a line", name(&other)) })
         }
         Err(error) => {
-            // The message ends with a position, whose line is always 1.
+            // The message ends with a position, whose line is always the first.
             let position = format!(" at line {} column {}", error.line(), error.column());
             let (told, column) = (error.to_string(), error.column());
             let what = told.strip_suffix(&position).unwrap_or(&told);
@@ -86,5 +88,9 @@ mod tests {
             bad[0]
         );
         assert!(bad[1].starts_with("x.jsonl, line 4: expected a JSON object, found a list"), "{}", bad[1]);
+        for text in [&b"{\"a\": \"b\n"[..], b"{\"a\": \"b\r\n", b"{\"a\": \"b"] {
+            let found = records("x.jsonl".into(), Ok(Box::new(text))).next().unwrap().unwrap_err().to_string();
+            assert!(found.starts_with("x.jsonl, line 1: is not JSON (EOF while parsing a string, at byte 8)"), "{found}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod json_lines;
 pub mod shape;
 mod text;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -83,6 +84,8 @@ pub struct Source {
     kind: Kind,
     /// What goes before the keys of files: one of several inputs needs a name.
     prefix: String,
+    /// What a folder has and is not taken.
+    passed_over: RefCell<folder::Endings>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl Source {
         }
         if path.is_dir() {
             let prefix = if alone { String::new() } else { folder::key(path) + "/" };
-            return Ok(Self { path: path.to_path_buf(), kind: Kind::Folder, prefix });
+            return Ok(Self { path: path.to_path_buf(), kind: Kind::Folder, prefix, passed_over: RefCell::default() });
         }
         if !path.is_file() {
             return Err(Failure::new(format_args!(
@@ -129,7 +132,7 @@ impl Source {
                 )));
             }
         };
-        Ok(Self { path: path.to_path_buf(), kind, prefix: String::new() })
+        Ok(Self { path: path.to_path_buf(), kind, prefix: String::new(), passed_over: RefCell::default() })
     }
 
     /// Whether every value is text, to be understood as the column's type.
@@ -137,9 +140,9 @@ impl Source {
         matches!(self.kind, Kind::Csv(_))
     }
 
-    /// What is in a folder and not taken, for a person.
+    /// What was in a folder when it was last read and was not taken, for a person.
     pub fn passed_over(&self) -> Option<String> {
-        (self.kind == Kind::Folder).then(|| folder::passed_over(&self.path)).flatten()
+        folder::told(&self.path, &self.passed_over.borrow())
     }
 
     /// Reads from the beginning. A file that cannot be opened, or that is broken as a whole, is one refused record.
@@ -150,7 +153,7 @@ impl Source {
             Kind::Csv(separator) => csv::records(file, unpacked(&self.path), separator),
             Kind::Parquet => columns::parquet(file, &self.path),
             Kind::Arrow => columns::arrow(file, &self.path),
-            Kind::Folder => folder::records(&self.path, &self.prefix),
+            Kind::Folder => folder::records(&self.path, &self.prefix, &self.passed_over),
             Kind::Text => Box::new(std::iter::once(folder::one(&self.path, folder::key(&self.path)))),
         }
     }
