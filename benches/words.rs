@@ -96,7 +96,7 @@ fn words(criterion: &mut Criterion) {
         }
     }
     match common::beir("scifact") {
-        Some((documents, queries)) => {
+        Some(common::Collection { documents, queries }) => {
             let directory = tempfile::tempdir().expect("a directory");
             let both = Both::of(&common::words_only(&directory.path().join("index"), &documents));
             // Words that fossick and these few steps cut alike.

@@ -33,8 +33,15 @@ pub fn beir_folder(name: &str) -> PathBuf {
     repository().join("../shared/data/beir").join(name)
 }
 
-/// The documents of a collection, as keys and texts with their titles before them, and its queries; `None` where its files are not.
-pub fn beir(name: &str) -> Option<(Vec<(String, String)>, Vec<String>)> {
+/// A collection of BEIR.
+pub struct Collection {
+    /// Keys, and texts with their titles before them.
+    pub documents: Vec<(String, String)>,
+    pub queries: Vec<String>,
+}
+
+/// A collection; `None` where its files are not.
+pub fn beir(name: &str) -> Option<Collection> {
     let lines = |file: &str| -> Option<Vec<serde_json::Value>> {
         let mut text = String::new();
         GzDecoder::new(std::fs::File::open(beir_folder(name).join(file)).ok()?).read_to_string(&mut text).expect("gzip");
@@ -43,7 +50,8 @@ pub fn beir(name: &str) -> Option<(Vec<(String, String)>, Vec<String>)> {
     let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let documents = lines("corpus.jsonl.gz")?;
     let documents = documents.iter().map(|line| (text(line, "_id"), text(line, "title") + "\n" + &text(line, "text")));
-    Some((documents.collect(), lines("queries.jsonl.gz")?.iter().map(|line| text(line, "text")).collect()))
+    let queries = lines("queries.jsonl.gz")?.iter().map(|line| text(line, "text")).collect();
+    Some(Collection { documents: documents.collect(), queries })
 }
 
 /// An index of texts without vectors, committed.

@@ -515,7 +515,8 @@ mod tests {
     #[test]
     fn a_block_that_was_written_among_short_texts_keeps_what_is_good_among_long_ones() {
         // Among its like a text of one word is better than one that has it twice in three; among long ones the latter is.
-        let long = |at: usize| if at % 150 == 0 { "w w w w w w w ".to_owned() + &"x ".repeat(53) } else { "x ".repeat(60) };
+        let long =
+            |at: usize| if at.is_multiple_of(150) { "w w w w w w w ".to_owned() + &"x ".repeat(53) } else { "x ".repeat(60) };
         let short = |at: usize| if at == 50 { "w w x" } else { "w" }.to_owned();
         let (searcher, field) = indexed(&[(0..300).map(long).collect(), (0..200).map(short).collect()], |_| false);
         for found in both(&searcher, &[word(field, "w", 1.0)], 1) {
@@ -570,8 +571,9 @@ mod tests {
     #[test]
     fn a_rare_word_is_gone_through_by_itself_and_others_are_looked_up() {
         let text = |at: usize| {
-            let rare = if at % 40 == 0 { "rare ".repeat(1 + usize::from(at % 3000 == 0)) } else { String::new() };
-            rare + if at % 3 == 0 { "b b c" } else { "b c x" } + &" x".repeat(at % 7)
+            let rare =
+                if at.is_multiple_of(40) { "rare ".repeat(1 + usize::from(at.is_multiple_of(3000))) } else { String::new() };
+            rare + if at.is_multiple_of(3) { "b b c" } else { "b c x" } + &" x".repeat(at % 7)
         };
         let (searcher, field) = indexed(&[(0..30_000).map(text).collect()], |number| number % 6000 == 0);
         let numbers = numbers(&searcher);
@@ -588,8 +590,9 @@ mod tests {
     #[test]
     fn postings_may_end_with_a_block() {
         for documents in [127, 128, 129, 256, 384] {
-            let text =
-                |at: usize| "a ".repeat(1 + at % 5) + if at % 3 == 0 { "b " } else { "c " } + if at < 128 { "d" } else { "e" };
+            let text = |at: usize| {
+                "a ".repeat(1 + at % 5) + if at.is_multiple_of(3) { "b " } else { "c " } + if at < 128 { "d" } else { "e" }
+            };
             let (searcher, field) = indexed(&[(0..documents).map(text).collect()], |_| false);
             let numbers = numbers(&searcher);
             let place = Place { searcher: &searcher, numbers: &numbers, among: None };
