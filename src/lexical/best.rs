@@ -71,8 +71,12 @@ impl Place<'_> {
         });
         let kind = |field: &Field| self.searcher.schema().get_field_entry(*field).field_type();
         fields.retain(|field| kind(field).is_str() && kind(field).has_fieldnorms());
-        let documents = self.searcher.total_num_docs()? as Score;
-        fields.into_iter().map(|field| Ok((field, self.searcher.total_num_tokens(field)? as Score / documents))).collect()
+        fields.into_iter().map(|field| Ok((field, self.average(field)?))).collect()
+    }
+
+    /// The average length of a field, as tantivy's BM25 has it: deleted documents count.
+    pub(super) fn average(&self, field: Field) -> tantivy::Result<Score> {
+        Ok(self.searcher.total_num_tokens(field)? as Score / self.searcher.total_num_docs()? as Score)
     }
 }
 

@@ -87,11 +87,10 @@ impl Compiler<'_> {
                 Some(words)
             }
             // One that has to be there, alone, is as one that may.
-            Query::Boolean { must, should, must_not } if must.len() == 1 && should.is_empty() && must_not.is_empty() => {
-                must.iter().find_map(|part| self.union(part))
-            }
-            Query::Boolean { must, should, must_not } if must.is_empty() && must_not.is_empty() => {
-                let parts = should.iter().filter(|part| !self.says_nothing(part)).map(|part| self.union(part));
+            Query::Boolean { must, should, must_not }
+                if must_not.is_empty() && (must.is_empty() || must.len() == 1 && should.is_empty()) =>
+            {
+                let parts = must.iter().chain(should).filter(|part| !self.says_nothing(part)).map(|part| self.union(part));
                 parts.collect::<Option<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
             }
             _ => None,
