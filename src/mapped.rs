@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 
 /// Has the processor fetch numbers that are read soon, so that it need not wait for them then. Rows at random places of a large file would be
 /// waited for one after the other (`fossick bench --search`).
@@ -21,7 +21,8 @@ pub(crate) fn prefetch(numbers: &[f32]) {
     let _ = numbers;
 }
 
-/// The bytes of a file.
+/// The bytes of a file, or of a part of one.
+#[derive(Debug)]
 pub(crate) struct Mapped(Mmap);
 
 impl Mapped {
@@ -31,6 +32,12 @@ impl Mapped {
         // SAFETY: memmap2 asks that nobody changes the file while it is mapped. Nobody writes to such files a second time, and what a
         // generation that is read consists of is not removed.
         unsafe { Mmap::map(&file) }.map(Self)
+    }
+
+    /// A part of a file that only this process can reach, and that nobody writes to again.
+    pub(crate) fn written(file: &File, start: u64, length: usize) -> io::Result<Self> {
+        // SAFETY: as above; the file has no name, so nobody else opens it, and its one writer, `store/scratch.rs`, only adds to its end.
+        unsafe { MmapOptions::new().offset(start).len(length).map(file) }.map(Self)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A pool of our own: an application may hold all threads of rayon's global one, even while it waits for us.
 
+use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::sync::OnceLock;
 
@@ -55,9 +56,17 @@ pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Called between two pieces of long work on a thread of the pool: does what waits for the pool, if anything does.
-pub(crate) fn yield_now() {
-    rayon::yield_now();
+/// The same, for work that a thread of the pool leaves to be done later: what others wait for the pool with comes first, one piece of it.
+pub(crate) fn spawn_behind(work: impl FnOnce() + Send + 'static) {
+    thread_local! {
+        static YIELDS: Cell<bool> = const { Cell::new(false) };
+    }
+    // A pool's thread takes what it spawned itself before what comes from outside. Not within another's turn, which would go ever deeper.
+    if !YIELDS.replace(true) {
+        rayon::yield_now();
+        YIELDS.set(false);
+    }
+    spawn(work);
 }
 
 /// How many threads there are to compute on.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, IngestError};
+use crate::error::{Error, IngestError, StorageError};
 use crate::ingest::{Monitor, PendingCommit, Pipeline, open_or_rebuild_words};
 use crate::model::Encoder;
 use crate::schema::{Document, Schema, check_vector, digest};
@@ -92,9 +92,10 @@ impl Writer {
     /// Deletes the document with this key; false where there is none.
     ///
     /// # Errors
-    /// Those of an earlier failure; the writer is at its end then.
+    /// Those of an earlier failure, and [`crate::StorageError`]; the writer is at its end then.
     pub fn delete(&mut self, key: &str) -> Result<bool, Error> {
-        let Some(content) = self.keys.remove(key) else { return Ok(false) };
+        let removed = self.keys.remove(key);
+        let Some(content) = self.known(removed)? else { return Ok(false) };
         self.changed = true;
         self.pipeline.delete(content.number)?;
         Ok(true)
@@ -207,10 +208,19 @@ impl Writer {
         let number = self.next;
         self.next += 1;
         self.changed = true;
-        if let Some(replaced) = self.keys.insert(document.key(), Content { number, digest }) {
+        let replaced = self.keys.insert(document.key(), Content { number, digest });
+        if let Some(replaced) = self.known(replaced)? {
             self.pipeline.delete(replaced.number)?;
         }
         self.pipeline.add(number, document)
+    }
+
+    /// What the map of keys said. Where it could not be written, it no longer tells what is committed.
+    fn known(&mut self, answer: Result<Option<Content>, StorageError>) -> Result<Option<Content>, Error> {
+        answer.map_err(|error| {
+            self.pipeline.end(error.to_string());
+            error.into()
+        })
     }
 
     fn check(&self, document: &Document) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::batch::Sequence;
 use super::bert::Positions;
+use super::compute::Unwanted;
 use super::config::Config;
 use super::kernels::{Attention, Heads, Linear, LinearWeight, Quantized, activate, add_and_normalize};
 use super::precision::CpuPrecision;
@@ -128,6 +129,11 @@ impl CpuBert {
     /// The last layer's output: [sequences, hidden] where the first positions are wanted, else the rows of one sequence after
     /// those of the other.
     pub(super) fn forward(&self, batch: &[&Sequence], wanted: Positions) -> Vec<f32> {
+        self.forward_until(batch, wanted, &|| false).unwrap_or_default()
+    }
+
+    /// The same, unless it is said before one of the layers that nobody wants it any more.
+    pub(super) fn forward_until(&self, batch: &[&Sequence], wanted: Positions, unwanted: Unwanted<'_>) -> Option<Vec<f32>> {
         let mut end = 0;
         let spans: Vec<Range<usize>> = batch
             .iter()
@@ -141,10 +147,13 @@ impl CpuBert {
         let mut buffers = Buffers::default();
         let last = self.layers.len().saturating_sub(1);
         for (index, layer) in self.layers.iter().enumerate() {
+            if unwanted() {
+                return None;
+            }
             let wanted = if index == last { wanted } else { Positions::All };
             self.layer(layer, &mut x, &spans, wanted, &mut buffers);
         }
-        x
+        Some(x)
     }
 
     /// The sum of what word, position and type stand for, normalised.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::batch::Sequence;
-use super::compute::{Compute, Waiting, compute_all};
+use super::compute::{Compute, Until, Unwanted, Waiting, compute_until};
 use super::files::ModelFiles;
 use super::loaded::Loaded;
 use super::network::Scorer;
@@ -98,8 +98,8 @@ impl Compute for Inner {
         &self.waiting
     }
 
-    fn compute(&self, batch: &[&Sequence]) -> Result<Vec<f32>, String> {
-        self.network.logits(batch, self.tokenizer.pad())
+    fn compute(&self, batch: &[&Sequence], unwanted: Unwanted<'_>) -> Result<Option<Vec<f32>>, String> {
+        self.network.logits_until(batch, self.tokenizer.pad(), unwanted)
     }
 }
 
@@ -158,7 +158,7 @@ impl CrossEncoder {
     pub fn judge<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Judgement>, ModelError> {
         let mut pairs = self.pairs(query)?;
         pairs.add(passages.iter().map(|passage| Input::Text(passage.as_ref().to_owned())));
-        pairs.judge(None)
+        Ok(pairs.judge(None, None)?.into_iter().flatten().collect())
     }
 
     /// Reads a query whose pairs are to be judged.
@@ -227,7 +227,7 @@ impl Pairs {
     /// Passages to be judged after those that are there, the ones that matter most first.
     pub(crate) fn add(&mut self, passages: impl IntoIterator<Item = Input>) {
         self.passages.extend(passages);
-        self.tokenize(1);
+        self.tokenize(self.judge.inner.device.abreast());
     }
 
     /// Whether all are judged.
@@ -235,30 +235,34 @@ impl Pairs {
         self.sequences.is_empty()
     }
 
-    /// How long the next pair will take, as far as this model's pace is known.
+    /// How long the next pairs that are worked on side by side will take, as far as this model's pace is known.
     pub(crate) fn next_takes(&self) -> Duration {
-        let next = self.sequences.front();
-        next.map_or(Duration::ZERO, |sequence| self.judge.inner.pace.estimate(sequence.ids.len()))
+        let inner = &self.judge.inner;
+        let longest = self.sequences.iter().take(inner.device.abreast()).map(|sequence| sequence.ids.len()).max();
+        longest.map_or(Duration::ZERO, |tokens| inner.pace.estimate(tokens))
     }
 
-    /// Judges the next pairs, as many as `time` is enough for by the pace measured so far (one a thread at least), or all of them.
+    /// Judges the next pairs, as many as `time` is enough for by the pace measured so far (one a thread at least), or all of them. On the CPU
+    /// those that are not done when `until` says so are given up between two layers, and are `None`.
     ///
     /// # Errors
     /// [`ModelError::Compute`] and [`ModelError::NotFinite`].
-    pub(crate) fn judge(&mut self, time: Option<Duration>) -> Result<Vec<Judgement>, ModelError> {
+    pub(crate) fn judge(&mut self, time: Option<Duration>, until: Option<Until>) -> Result<Vec<Option<Judgement>>, ModelError> {
         let count = self.next(time);
         let inner = &self.judge.inner;
         let sequences: Vec<Sequence> = self.sequences.drain(..count).collect();
         let read: Vec<(usize, bool)> = sequences.iter().map(|sequence| (sequence.ids.len(), sequence.truncated)).collect();
         let begun = Instant::now();
-        let logits = compute_all(inner, sequences)?;
-        inner.pace.measured(read.iter().map(|(tokens, _)| *tokens), begun.elapsed());
-        if !logits.iter().all(|logit| logit.is_finite()) {
+        let logits = compute_until(inner, sequences, until)?;
+        if logits.iter().all(Option::is_some) {
+            inner.pace.measured(read.iter().map(|(tokens, _)| *tokens), begun.elapsed());
+        }
+        if !logits.iter().flatten().all(|logit| logit.is_finite()) {
             let (model, device) = (inner.identity.name().to_owned(), inner.device.info().to_string());
             return Err(ModelError::NotFinite { model, device });
         }
-        self.tokenize(1);
-        let judgement = |(logit, (tokens, truncated))| Judgement { logit, tokens, truncated };
+        self.tokenize(inner.device.abreast());
+        let judgement = |(logit, (tokens, truncated)): (Option<f32>, _)| Some(Judgement { logit: logit?, tokens, truncated });
         Ok(logits.into_iter().zip(read).map(judgement).collect())
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::batch::Sequence;
 use super::bert::Positions;
-use super::compute::{Compute, Waiting, compute_all};
+use super::compute::{Compute, Unwanted, Waiting, compute_all};
 use super::files::{ModelFiles, json, optional};
 use super::loaded::Loaded;
 use super::network::Network;
@@ -110,7 +110,7 @@ impl Compute for Inner {
         &self.waiting
     }
 
-    fn compute(&self, batch: &[&Sequence]) -> Result<Vec<Vec<f32>>, String> {
+    fn compute(&self, batch: &[&Sequence], _: Unwanted<'_>) -> Result<Option<Vec<Vec<f32>>>, String> {
         let dimension = self.identity.dimension();
         let output = self.network.forward(batch, self.tokenizer.pad(), self.pooling.wanted())?;
         let pool = |tokens: &[f32]| {
@@ -123,7 +123,7 @@ impl Compute for Inner {
             vector.iter_mut().for_each(|value| *value /= scale);
             vector
         };
-        Ok(output.sequences().map(pool).collect())
+        Ok(Some(output.sequences().map(pool).collect()))
     }
 }
 

@@ -30,6 +30,7 @@ mod turns;
 mod weights;
 
 pub use adapter::{DeviceInfo, DeviceKind};
+pub(crate) use compute::Until;
 pub use cross_encoder::{CrossEncoder, Judgement};
 pub(crate) use cross_encoder::{Input, Pairs};
 pub use device::Device;

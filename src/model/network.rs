@@ -10,6 +10,7 @@ use super::Device;
 use super::adapter::DeviceKind;
 use super::batch::Sequence;
 use super::bert::{Bert, Classifier, Positions};
+use super::compute::Unwanted;
 use super::config::Config;
 use super::cpu::{CpuBert, CpuClassifier};
 use super::files::ModelFiles;
@@ -280,19 +281,27 @@ impl Scorer {
     /// # Errors
     /// What the device reported.
     pub(super) fn logits(&self, batch: &[&Sequence], pad: u32) -> Result<Vec<f32>, String> {
-        let cpu = |(network, head): &(CpuBert, CpuClassifier), batch: &[&Sequence]| {
-            head.forward(&network.forward(batch, Positions::First))
+        self.logits_until(batch, pad, &|| false).map(Option::unwrap_or_default)
+    }
+
+    /// The same; `None` where the CPU was told between two layers that nobody wants them any more.
+    ///
+    /// # Errors
+    /// What the device reported.
+    pub(super) fn logits_until(&self, batch: &[&Sequence], pad: u32, unwanted: Unwanted<'_>) -> Result<Option<Vec<f32>>, String> {
+        let cpu = |(network, head): &(CpuBert, CpuClassifier), batch: &[&Sequence], unwanted: Unwanted<'_>| {
+            network.forward_until(batch, Positions::First, unwanted).map(|first| head.forward(&first))
         };
         match self {
-            Self::Cpu(network) => Ok(cpu(network, batch)),
+            Self::Cpu(network) => Ok(cpu(network, batch, unwanted)),
             Self::Burn(either) => either.run(
                 |gpu| {
                     let rows = |gpu: &OnGpu<Classifier>, part: &[&Sequence], shape| {
                         gpu.head.forward(gpu.bert.forward(part, shape, pad, Positions::First)).unsqueeze_dim::<3>(1)
                     };
-                    gpu.compute(batch, rows, |_| 1).map(|output| output.values)
+                    gpu.compute(batch, rows, |_| 1).map(|output| Some(output.values))
                 },
-                |network| spread(batch, |part| cpu(network, part)),
+                |network| Some(spread(batch, |part| cpu(network, part, &|| false).unwrap_or_default())),
             ),
         }
     }
@@ -379,6 +388,25 @@ mod tests {
                 assert!(difference < 1e-3, "{members:?}, {wanted:?}: {difference}");
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_wants_is_given_up_between_two_layers() {
+        let files = files("ms-marco-minilm-l-12-v2");
+        let sequences = sequences();
+        let batch: Vec<&Sequence> = sequences.iter().collect();
+        let scorer = Scorer::open(&files, &Device::cpu()).unwrap();
+        let asked = AtomicUsize::new(0);
+        let wanted_for = |layers: usize| {
+            asked.store(0, Ordering::SeqCst);
+            scorer.logits_until(&batch, 0, &|| asked.fetch_add(1, Ordering::SeqCst) >= layers).unwrap()
+        };
+        for layers in [0, 1, 11] {
+            assert_eq!(wanted_for(layers), None);
+            assert_eq!(asked.load(Ordering::SeqCst), layers + 1, "and no more layers");
+        }
+        assert_eq!(wanted_for(12).unwrap(), scorer.logits(&batch, 0).unwrap());
+        assert_eq!(asked.load(Ordering::SeqCst), 12, "once a layer");
     }
 
     #[test]

@@ -14,14 +14,21 @@ pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// The work that waits for one kind of worker.
 pub(super) struct Turns {
-    lines: Mutex<VecDeque<VecDeque<Work>>>,
+    lines: Mutex<Lines>,
     /// Held by the one worker of a GPU: two at once would share it, and both be late.
     worker: Mutex<()>,
 }
 
+struct Lines {
+    /// One for each caller, the one whose turn it is first.
+    waiting: VecDeque<VecDeque<Work>>,
+    /// Helpers in the pool that will look here again: as many as it has threads at most, however many callers there are.
+    helpers: usize,
+}
+
 impl Turns {
     const fn new() -> Self {
-        Self { lines: Mutex::new(VecDeque::new()), worker: Mutex::new(()) }
+        Self { lines: Mutex::new(Lines { waiting: VecDeque::new(), helpers: 0 }), worker: Mutex::new(()) }
     }
 
     /// Those of the device's kind, the same for all models: what an encoder and a cross-encoder compute is in one order.
@@ -37,10 +44,17 @@ impl Turns {
         if work.is_empty() {
             return;
         }
-        let helpers = work.len().min(parallel::threads());
-        self.lock().push_back(work);
+        let more = {
+            let mut lines = self.lock();
+            let more = parallel::threads().saturating_sub(lines.helpers).min(work.len());
+            lines.waiting.push_back(work);
+            if kind == DeviceKind::Cpu {
+                lines.helpers += more;
+            }
+            more
+        };
         if kind == DeviceKind::Cpu {
-            return (0..helpers).for_each(|_| parallel::spawn(|| self.work()));
+            return (0..more).for_each(|_| parallel::spawn(|| self.help()));
         }
         while !done() {
             let _worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,32 +71,46 @@ impl Turns {
         work()
     }
 
-    /// Works until nothing waits; lets others use the thread in between.
-    fn work(&self) {
-        while let Some(work) = self.take() {
+    /// Does one batch, and comes back for the next behind what else waits for the pool. One at a time: a thread of the pool that waits for
+    /// something of its own does such work meanwhile, and must not be kept from what it waits for by the batches of all callers.
+    fn help(&'static self) {
+        let work = {
+            let mut lines = self.lock();
+            let work = lines.take();
+            lines.helpers -= usize::from(work.is_none());
+            work
+        };
+        if let Some(work) = work {
             work();
-            parallel::yield_now();
+            parallel::spawn_behind(|| self.help());
         }
     }
 
-    /// The next batch; its line goes to the end.
     fn take(&self) -> Option<Work> {
-        let mut lines = self.lock();
-        let mut line = lines.pop_front()?;
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    /// The next batch; its line goes to the end.
+    fn take(&mut self) -> Option<Work> {
+        let mut line = self.waiting.pop_front()?;
         let work = line.pop_front();
         if !line.is_empty() {
-            lines.push_back(line);
+            self.waiting.push_back(line);
         }
         work
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<VecDeque<Work>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use super::*;
@@ -96,9 +124,11 @@ mod tests {
                 let sender = sender.clone();
                 Box::new(move || sender.send(caller).unwrap())
             };
-            turns.lock().push_back((0..batches).map(work).collect());
+            turns.lock().waiting.push_back((0..batches).map(work).collect());
         }
-        turns.work();
+        while let Some(work) = turns.take() {
+            work();
+        }
         drop(sender);
         receiver.iter().collect()
     }
@@ -107,6 +137,46 @@ mod tests {
     fn callers_take_turns() {
         assert_eq!(served(&[5, 1, 2]), [0, 1, 2, 0, 2, 0, 0, 0]);
         assert!(served(&[]).is_empty());
+    }
+
+    /// Callers who always have something waiting, as under load: nothing piles up on the stacks of the pool's threads, or in the pool.
+    #[test]
+    fn many_callers_need_no_more_stack_and_no_more_helpers_than_one() {
+        static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static HIGHEST: Cell<usize> = const { Cell::new(0) };
+        }
+        let turns: &'static Turns = Box::leak(Box::new(Turns::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(move || {
+                    for _ in 0..2_000 {
+                        let (sender, receiver) = mpsc::channel();
+                        let work = |_| -> Work {
+                            let sender = sender.clone();
+                            Box::new(move || {
+                                let here = 0_u8;
+                                let here = std::ptr::from_ref(&here).addr();
+                                HIGHEST.set(HIGHEST.get().max(here));
+                                DEEPEST.fetch_max(HIGHEST.get() - here, Ordering::Relaxed);
+                                sender.send(()).unwrap();
+                            })
+                        };
+                        turns.run(DeviceKind::Cpu, (0..2).map(work).collect(), || true);
+                        assert!(turns.lock().helpers <= parallel::threads());
+                        // A pool's thread that waits for others, as tokenising does.
+                        parallel::run(|| rayon::join(|| (), || ()));
+                        receiver.recv().unwrap();
+                        receiver.recv().unwrap();
+                    }
+                });
+            }
+        });
+        let deepest = DEEPEST.load(Ordering::Relaxed);
+        assert!(deepest < 64 << 10, "{deepest} bytes");
+        while turns.lock().helpers > 0 {
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) fn response(response: &Response) -> Json {
         "candidates": response.candidates,
         "to_judge": response.to_judge,
         "judged": response.judged,
+        "passages_to_judge": response.passages_to_judge,
+        "passages_judged": response.passages_judged,
         "from_cache": response.from_cache,
         "total": response.total,
         "facets": response.facets.iter().map(facet).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use super::passages::{Overlap, Texts, beginnings, choose};
 use super::response::{Note, Response, Timings};
 use super::windows::Windows;
 use crate::error::{Error, ModelError};
-use crate::model::{CrossEncoder, Input, Pairs, Precision};
+use crate::model::{CrossEncoder, Input, Pairs, Precision, Until};
 use crate::passage::{heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
 use crate::store::{LogitCache, LogitKey, LogitKeys, StoredPassage};
@@ -74,9 +74,12 @@ pub(super) struct Judging<'a> {
     /// One for each candidate, in their order.
     pub(super) verdicts: Vec<Verdict>,
     document_logit: DocumentLogit,
-    /// Passages that were judged, and those that were cut for it.
+    /// Passages that were begun, those of them that were judged, and those that were cut for it.
+    begun: usize,
     judged: usize,
     truncated: usize,
+    /// Passages whose logits were known.
+    known: usize,
 }
 
 impl<'a> Judging<'a> {
@@ -126,6 +129,7 @@ impl<'a> Judging<'a> {
             owners.extend(filled.map(|(at, _)| (candidate, at)));
         }
         let to_judge = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
+        response.passages_to_judge = owners.len();
         owners.sort_by_key(|&(candidate, at)| (at, candidate));
         let cache = search.snapshot.logits();
         let lost = judge.is_lost();
@@ -151,35 +155,62 @@ impl<'a> Judging<'a> {
         pairs.add(inputs);
         response.to_judge = to_judge;
         response.timings.judge += begun.elapsed();
-        let (owners, document_logit) = (open, search.document_logit);
-        Ok(Some(Self { pairs, judge, lost, owners, numbers, cache, chosen, verdicts, document_logit, judged: 0, truncated: 0 }))
+        let (owners, document_logit, known) = (open, search.document_logit, response.from_cache);
+        let judging = Self {
+            pairs,
+            judge,
+            lost,
+            owners,
+            numbers,
+            cache,
+            chosen,
+            verdicts,
+            document_logit,
+            begun: 0,
+            judged: 0,
+            truncated: 0,
+            known,
+        };
+        Ok(Some(judging))
     }
 
     pub(super) fn finished(&self) -> bool {
         self.pairs.finished()
     }
 
-    /// How long the next passage will take, as far as that is known.
+    /// Whether a batch was begun.
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun > 0
+    }
+
+    /// Whether a batch was given up before it was done.
+    pub(super) fn gave_up(&self) -> bool {
+        self.judged < self.begun
+    }
+
+    /// How long the next passages will take, as far as that is known.
     pub(super) fn next_takes(&self) -> Duration {
         self.pairs.next_takes()
     }
 
-    /// Judges what `time` is enough for, or all that is left.
-    pub(super) fn step(&mut self, time: Option<Duration>, timings: &mut Timings) -> Result<(), Error> {
+    /// Judges what `time` is enough for, or all that is left; `until` says when what is not done is given up.
+    pub(super) fn step(&mut self, time: Option<Duration>, until: Option<Until>, timings: &mut Timings) -> Result<(), Error> {
         let begun = Instant::now();
-        let judgements = self.pairs.judge(time)?;
+        let judgements = self.pairs.judge(time, until)?;
         // Keys name what the judge computed in when this began.
         let still = self.judge.is_lost() == self.lost;
-        for ((candidate, at, key), judgement) in self.owners[self.judged..].iter().zip(&judgements) {
+        for ((candidate, at, key), judgement) in self.owners[self.begun..].iter().zip(&judgements) {
+            let Some(judgement) = judgement else { continue };
             let passage = &self.chosen[*candidate][*at];
             self.verdicts[*candidate].add(*at, judgement.logit, passage, self.document_logit);
+            self.judged += 1;
+            self.truncated += usize::from(judgement.truncated);
             // One that was cut would have to be reported again.
             if let Some(key) = key.filter(|_| still && !judgement.truncated) {
                 self.cache.put(self.numbers[*candidate], key, judgement.logit);
             }
         }
-        self.judged += judgements.len();
-        self.truncated += judgements.iter().filter(|judgement| judgement.truncated).count();
+        self.begun += judgements.len();
         timings.judge += begun.elapsed();
         Ok(())
     }
@@ -194,9 +225,21 @@ impl<'a> Judging<'a> {
         self.verdicts.iter().filter(|verdict| verdict.logit.is_some()).count()
     }
 
+    /// Passages that were judged, or whose logits were known.
+    pub(super) fn passages_judged(&self) -> usize {
+        self.known + self.judged
+    }
+
     /// That passages were cut, where some were.
     pub(super) fn note(&self) -> Option<Note> {
         (self.truncated > 0).then_some(Note::PassagesTruncated { count: self.truncated, of: self.judged })
+    }
+}
+
+/// What a progressive search has judged when it is left is paid for as well.
+impl Drop for Judging<'_> {
+    fn drop(&mut self) {
+        self.keep();
     }
 }
 

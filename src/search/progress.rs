@@ -10,6 +10,7 @@ use super::question::Question;
 use super::response::{Note, Response};
 use super::{Mode, Search};
 use crate::error::Error;
+use crate::model::Until;
 
 /// The longest that one batch of several passages a thread takes, by the pace measured so far, where a search may have to end or to
 /// show something.
@@ -60,6 +61,13 @@ impl CancelToken {
     }
 }
 
+/// Why judging ended before all was judged.
+#[derive(Clone, Copy)]
+enum Ended {
+    Late,
+    Cancelled,
+}
+
 /// A search that has begun.
 pub(super) struct Running<'a> {
     search: Search<'a>,
@@ -70,7 +78,7 @@ pub(super) struct Running<'a> {
     stage: Option<FirstStage>,
     judging: Option<Judging<'a>>,
     /// Why judging ended early.
-    ended: Option<Note>,
+    ended: Option<Ended>,
     /// Whether to judge in batches although nothing may end the search.
     batches: bool,
 }
@@ -80,19 +88,22 @@ impl<'a> Running<'a> {
     pub(super) fn start(search: Search<'a>) -> Result<Self, Error> {
         let begun = Instant::now();
         search.check()?;
-        let mut mode = search.checked_mode()?;
         let mut notes = Vec::new();
         let question = Question::of(&search, &mut notes)?;
-        // Without words there is nothing for the models to read: all that meets the conditions is shown.
         let by_vector = search.vector.is_some() || search.like.is_some();
-        if search.sort.is_some() || question.text.is_empty() && !by_vector {
-            mode = Mode::Lexical;
-        } else if question.text.is_empty() && mode == Mode::Hybrid {
-            mode = Mode::Semantic;
-        }
+        // Without words there is nothing for the models to read: all that meets the conditions is shown, and no vector is needed for that.
+        let by_condition = search.sort.is_some() || question.text.is_empty() && !by_vector;
+        let mode = match by_condition && search.vector.is_none() {
+            true => Mode::Lexical,
+            false => match search.checked_mode()? {
+                _ if by_condition => Mode::Lexical,
+                Mode::Hybrid if question.text.is_empty() => Mode::Semantic,
+                mode => mode,
+            },
+        };
         let mut response = Response { notes, ..Response::new(&search.query, mode, search.snapshot.generation()) };
         let (mut stage, mut judging) = (None, None);
-        let asks = !question.tree.is_empty() || mode == Mode::Semantic && !question.text.is_empty();
+        let asks = !question.tree.is_empty() || mode == Mode::Semantic && (by_vector || !question.text.is_empty());
         if asks && search.candidates > 0 && search.snapshot.document_count() > 0 {
             let found = FirstStage::run(&search, &question, mode, &mut response)?;
             if !question.text.is_empty() && search.sort.is_none() {
@@ -109,19 +120,24 @@ impl<'a> Running<'a> {
             return Ok(false);
         }
         let Some(judging) = &mut self.judging else { return Ok(false) };
-        let (judged, of) = (judging.judged(), self.response.to_judge);
         if self.search.cancel.as_ref().is_some_and(CancelToken::check) {
-            self.ended = Some(Note::Cancelled { judged, of });
+            self.ended = Some(Ended::Cancelled);
             return Ok(false);
         }
         let left = self.search.deadline.map(|deadline| deadline.saturating_sub(self.begun.elapsed()));
-        if left.is_some_and(|left| left.is_zero() || left < judging.next_takes()) {
-            self.ended = Some(Note::DeadlineReached { judged, of });
+        // The first batch is begun whatever the pace was before: what is measured under load, or while shaders were compiled, would otherwise hold
+        // for ever.
+        if left.is_some_and(|left| left.is_zero() || judging.is_begun() && left < judging.next_takes()) {
+            self.ended = Some(Ended::Late);
             return Ok(false);
         }
         let in_batches = self.batches || left.is_some() || self.search.cancel.is_some();
         let time = in_batches.then(|| left.map_or(BATCH, |left| left.min(BATCH)));
-        judging.step(time, &mut self.response.timings)?;
+        judging.step(time, until(&self.search, self.begun), &mut self.response.timings)?;
+        if judging.gave_up() {
+            let cancelled = self.search.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
+            self.ended = Some(if cancelled { Ended::Cancelled } else { Ended::Late });
+        }
         Ok(true)
     }
 
@@ -148,16 +164,32 @@ impl<'a> Running<'a> {
         if let (Some(judging), Some(judge)) = (&self.judging, self.search.judge) {
             // A device may have been lost since.
             response.used(judge.device(), judge.identity().name(), judge.fallback());
-            response.judged = judging.judged();
+            (response.judged, response.passages_judged) = (judging.judged(), judging.passages_judged());
             response.notes.extend(judging.note());
             if self.finished() {
                 judging.keep();
             }
         }
-        response.notes.extend(self.ended.clone());
+        let (judged, of) = (response.judged, response.to_judge);
+        let (passages, of_passages) = (response.passages_judged, response.passages_to_judge);
+        response.notes.extend(self.ended.map(|ended| match ended {
+            Ended::Late => Note::DeadlineReached { judged, of, passages, of_passages },
+            Ended::Cancelled => Note::Cancelled { judged, of, passages, of_passages },
+        }));
         response.timings.total = self.begun.elapsed();
         Ok(response)
     }
+}
+
+/// When a batch that is under way is given up: one that takes longer than it was sized for, as those of long passages do in f32, must not hold
+/// the search.
+fn until(search: &Search<'_>, begun: Instant) -> Option<Until> {
+    let end = search.deadline.and_then(|deadline| begun.checked_add(deadline)?.checked_add(BATCH));
+    let cancel = search.cancel.clone();
+    if end.is_none() && cancel.is_none() {
+        return None;
+    }
+    Some(Arc::new(move || end.is_some_and(|end| Instant::now() > end) || cancel.as_ref().is_some_and(CancelToken::is_cancelled)))
 }
 
 /// The lists of a search, from the first stage's to the final one; made by [`Search::progressive`].

@@ -193,14 +193,16 @@ impl<'a> Search<'a> {
     /// Ends judging when so much time has passed since [`Search::run`] began; without end unless set. What was judged by then is
     /// ordered by the judge's word, the rest follows as the first stage ordered it, and the response says how far judging came.
     /// The first stage is never cut short. Judging is done in batches of at most 30 ms by the pace measured so far, but of one passage
-    /// a thread at least; none is begun that is not expected to end in time.
+    /// a thread at least. After the first one, none is begun that is not expected to end in time; one that is not done 30 ms after it should be is
+    /// given up, where the CPU computes.
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Self {
         self.deadline = Some(time);
         self
     }
 
-    /// Ends judging, between two batches, once the token is cancelled, by whatever thread; the response is as after a deadline.
+    /// Ends judging, between two batches or, on the CPU, two layers of the network, once the token is cancelled, by whatever thread; the response
+    /// is as after a deadline.
     #[must_use]
     pub fn cancel(mut self, token: &CancelToken) -> Self {
         self.cancel = Some(token.clone());

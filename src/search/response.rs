@@ -29,6 +29,10 @@ pub struct Response {
     pub to_judge: usize,
     /// How many of them it judged, by one passage at least; fewer where time ran out or the search was cancelled.
     pub judged: usize,
+    /// How many passages of theirs it was to judge ([`Search::passages_per_document`](super::Search::passages_per_document)).
+    pub passages_to_judge: usize,
+    /// How many of them it judged, or had judged before; fewer where time ran out or the search was cancelled.
+    pub passages_judged: usize,
     /// How many passages' logits were known from earlier searches ([`Search::logit_cache`](super::Search::logit_cache)).
     pub from_cache: usize,
     /// How many documents match the words and the filter, where [`Search::count_total`](super::Search::count_total) or a facet asked for it. Of a
@@ -106,17 +110,25 @@ pub enum Note {
     },
     /// The deadline came before everything was judged.
     DeadlineReached {
-        /// Candidates that were judged.
+        /// Candidates that were judged, by one passage at least.
         judged: usize,
         /// Of how many.
         of: usize,
+        /// Passages of theirs that were judged.
+        passages: usize,
+        /// Of how many.
+        of_passages: usize,
     },
     /// The search was cancelled before everything was judged.
     Cancelled {
-        /// Candidates that were judged.
+        /// Candidates that were judged, by one passage at least.
         judged: usize,
         /// Of how many.
         of: usize,
+        /// Passages of theirs that were judged.
+        passages: usize,
+        /// Of how many.
+        of_passages: usize,
     },
     /// Some passages are longer than the cross-encoder reads, and of their windows not all were to be judged
     /// ([`Search::passages_per_document`](super::Search::passages_per_document)).
@@ -165,8 +177,18 @@ impl fmt::Display for Note {
                     "the query has {tokens} tokens and the cross-encoder judges with queries of up to {most}; nothing was judged"
                 )
             }
-            Self::DeadlineReached { judged, of } => write!(f, "the deadline came when {judged} of {of} candidates were judged"),
-            Self::Cancelled { judged, of } => write!(f, "the search was cancelled when {judged} of {of} candidates were judged"),
+            Self::DeadlineReached { judged, of, passages, of_passages } => {
+                write!(
+                    f,
+                    "the deadline came when {judged} of {of} candidates were judged, by {passages} of {of_passages} passages"
+                )
+            }
+            Self::Cancelled { judged, of, passages, of_passages } => {
+                write!(
+                    f,
+                    "the search was cancelled when {judged} of {of} candidates were judged, by {passages} of {of_passages} passages"
+                )
+            }
             Self::WindowsLeft { read, of } => {
                 write!(f, "of passages longer than the cross-encoder reads, {read} of {of} windows were to be judged")
             }
@@ -270,6 +292,8 @@ impl Response {
             candidates: 0,
             to_judge: 0,
             judged: 0,
+            passages_to_judge: 0,
+            passages_judged: 0,
             from_cache: 0,
             total: None,
             facets: Vec::new(),

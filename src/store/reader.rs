@@ -10,8 +10,9 @@ use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
 use super::codes::{self, NO_FIELD};
 use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, ORDINAL, PASSAGES, START, TEXT, TOKENS, VECTOR, document_values};
 use super::compaction::Extent;
+use super::contents::{Content, Contents};
 use super::files::{FileRecord, SoundFiles};
-use super::keys::{Content, Contents, Texts};
+use super::keys::Texts;
 use super::lock::{Announced, ReaderPin};
 use super::table::{Table, manifest_name};
 use super::thread::LanceThread;
@@ -238,7 +239,7 @@ impl Generation {
     /// Number and digest of each document by its key, for the writer.
     pub(crate) fn contents(&self) -> Result<Contents, StorageError> {
         self.check_documents()?;
-        let mut contents = Contents::with_capacity(self.header.documents as usize);
+        let mut contents = Contents::new(self.layout.root());
         let mut rows = 0;
         for batch in self.documents.scan(&[NUMBER, KEY, DIGEST]) {
             let batch = batch?;
@@ -247,7 +248,7 @@ impl Generation {
             let keys = strings(&self.documents, &batch, KEY)?;
             rows += keys.len();
             for (key, (&number, &digest)) in keys.into_iter().zip(numbers.iter().zip(digests)) {
-                if let Some(earlier) = contents.insert(key, Content { number, digest }) {
+                if let Some(earlier) = contents.insert(key, Content { number, digest })? {
                     tracing::warn!(key, earlier.number, number, "a key is twice in the index; the later document has it");
                 }
             }

@@ -157,6 +157,42 @@ fn vectors_are_asked_for_where_they_are_needed_and_refused_where_they_are_not() 
     assert!(matches!(words.search("x").vector([1.0]).run(), Err(Error::Search(SearchError::QueryVectorRefused { .. }))));
 }
 
+/// What is asked for by its values alone needs no vector, wherever the index has its vectors from.
+#[test]
+fn listing_and_sorting_need_no_vector() {
+    let (_own, own) = vectors_index();
+    let mut writer = own.writer().unwrap();
+    for key in ["b", "a"] {
+        writer.add(note(key, key, "text").vector(vec![1.0, 0.0])).unwrap();
+    }
+    writer.commit().unwrap();
+    let (_encoded, encoded) = encoded_index();
+    let without = Index::open(encoded.path(), Options::new()).unwrap();
+    for (index, expected) in [(&own, 2), (&without, 5)] {
+        let snapshot = index.snapshot().unwrap();
+        let response = snapshot.search("*").run().unwrap();
+        assert_eq!((response.mode, response.hits.len()), (Mode::Lexical, expected));
+        let words = snapshot.search("text").run();
+        assert!(matches!(words, Err(Error::Search(SearchError::NoQueryVector { .. }))), "words do need one");
+    }
+}
+
+/// A picture has no words.
+#[test]
+fn a_document_without_text_has_others_like_it() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    for (key, vector) in [("a", [1.0, 0.1]), ("b", [1.0, 0.2]), ("c", [-1.0, 0.0])] {
+        writer.add(Document::new(key).vector(vector.to_vec())).unwrap();
+    }
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let like = snapshot.more_like("a").unwrap().unwrap().limit(1).run().unwrap();
+    assert_eq!((like.mode, keys(&like)), (Mode::Semantic, vec!["b"]));
+    let by_vector = snapshot.search("").vector(vec![-1.0, 0.1]).limit(1).run().unwrap();
+    assert_eq!(keys(&by_vector), ["c"]);
+}
+
 #[test]
 fn equal_scores_are_ordered_by_key_however_they_came_in() {
     let order = |keys_in: [&str; 4]| {

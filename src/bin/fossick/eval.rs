@@ -15,7 +15,7 @@ use crate::failure::{Failure, Outcome};
 use crate::loading::ModelPlaces;
 use crate::search::{Joining, Order, at_least_one};
 use crate::source::unpacked;
-use crate::terminal::{BETTER, FAINT, Progress, STRONG, WORSE, styled, time};
+use crate::terminal::{BETTER, FAINT, Progress, STRONG, WORSE, counted, styled, time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,19 +159,24 @@ fn read<T>(
 /// `some`: only some of the queries were wanted.
 fn page(report: &Report, some: bool) -> String {
     let mut page = String::new();
-    let _ = writeln!(page, "{} queries, {} judgements", report.queries.len(), report.judgements);
+    let _ =
+        writeln!(page, "{}, {}", counted(report.queries.len() as u64, "query"), counted(report.judgements as u64, "judgement"));
     if report.without_relevant > 0 {
-        let _ = writeln!(page, "{} queries without a relevant judgement are left out", report.without_relevant);
+        let _ = writeln!(page, "left out, without a relevant judgement: {}", counted(report.without_relevant as u64, "query"));
     }
     if report.without_judgement > 0 {
-        let _ = writeln!(page, "{} queries without any judgement are left out", report.without_judgement);
+        let _ = writeln!(page, "left out, without any judgement: {}", counted(report.without_judgement as u64, "query"));
     }
     if report.without_text > 0 && !some {
-        let _ = writeln!(page, "{} judged queries are not among the queries", report.without_text);
+        let _ = writeln!(page, "judged, and not among the queries: {}", counted(report.without_text as u64, "query"));
     }
     if report.absent_judgements > 0 {
         let fate = if report.absent_left_out { "left out" } else { "counted as not found (--indexed-only leaves them out)" };
-        let _ = writeln!(page, "{} judgements are of documents that the index does not have: {fate}", report.absent_judgements);
+        let _ = writeln!(
+            page,
+            "of documents that the index does not have: {}, {fate}",
+            counted(report.absent_judgements as u64, "judgement")
+        );
     }
     page.push_str(&measured(&report.settings));
     let _ = write!(page, "\n{:<9}", "stage");
@@ -234,18 +239,18 @@ fn compared(comparison: &Comparison, report: &Report) -> String {
     let difference = comparison.difference;
     let _ = writeln!(
         text,
-        "\n{}\nnDCG@10 {:+.4} [{:+.4}, {:+.4}], p = {:.4} (randomization test); {} queries better, {} worse, {} the same",
+        "\n{}\nnDCG@10 {:+.4} [{:+.4}, {:+.4}], p = {:.4} (randomization test); {} better, {} worse, {} the same",
         styled(STRONG, format_args!("{last} against {}", comparison.baseline)),
         shown(difference.mean),
         shown(difference.low),
         shown(difference.high),
         comparison.p_value,
-        comparison.better,
+        counted(comparison.better as u64, "query"),
         comparison.worse,
         comparison.equal
     );
     if comparison.missing > 0 {
-        let _ = writeln!(text, "{} queries have no answer in {}", comparison.missing, comparison.baseline);
+        let _ = writeln!(text, "without an answer in {}: {}", comparison.baseline, counted(comparison.missing as u64, "query"));
     }
     for (name, style, changes) in [("gained most", BETTER, &comparison.gained), ("lost most", WORSE, &comparison.lost)] {
         if !changes.is_empty() {

@@ -309,7 +309,7 @@ fn page(response: &Response, schema: &Schema, arguments: &Arguments) -> String {
     let took = &response.timings;
     let known = match response.from_cache {
         0 => String::new(),
-        known => format!(", {} from the cache", counted(known as u64, "passage")),
+        known => format!(", {known} of them from the cache"),
     };
     let device = response.device.as_deref().map_or_else(String::new, |device| format!(" on {device}"));
     let _ = writeln!(
@@ -318,12 +318,13 @@ fn page(response: &Response, schema: &Schema, arguments: &Arguments) -> String {
         styled(
             FAINT,
             format_args!(
-                "{} in all: first stage {}, judging {} ({} of {} candidates{known}{device})",
+                "{} in all: first stage {}, judging {} ({} of {} candidates, {}{known}{device})",
                 time(took.total),
                 time(took.total.saturating_sub(took.judge)),
                 time(took.judge),
                 response.judged,
-                response.candidates
+                response.candidates,
+                counted(response.passages_judged as u64, "passage")
             )
         )
     );

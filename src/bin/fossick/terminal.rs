@@ -177,7 +177,11 @@ pub fn time(time: Duration) -> String {
 
 /// A number of things, one of which is called `thing`.
 pub fn counted(count: u64, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+    match thing.strip_suffix('y') {
+        _ if count == 1 => format!("1 {thing}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {thing}s"),
+    }
 }
 
 /// Bytes as a person reads them.
@@ -216,6 +220,7 @@ mod tests {
             ("2.3 queries/s".to_owned(), "82 passages/s".to_owned())
         );
         assert_eq!((counted(0, "file"), counted(1, "file")), ("0 files".to_owned(), "1 file".to_owned()));
+        assert_eq!((counted(2, "query"), counted(1, "query")), ("2 queries".to_owned(), "1 query".to_owned()));
         assert_eq!((time(Duration::from_millis(12)), time(Duration::from_secs(90))), ("12 ms".to_owned(), "90.0 s".to_owned()));
     }
 }
