@@ -11,6 +11,9 @@ use super::batch::Sequence;
 use super::turns::{Turns, Work};
 use crate::error::ModelError;
 
+/// The outputs of a batch, `None` where it was noticed in the middle that nobody wants them any more, or what the device reported.
+pub(super) type Answer<T> = Result<Option<Vec<T>>, String>;
+
 /// Says whether a caller no longer wants what it asked for.
 pub(crate) type Until = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -29,7 +32,7 @@ pub(super) trait Compute: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the device reported.
-    fn compute(&self, batch: &[&Sequence], unwanted: Unwanted<'_>) -> Result<Option<Vec<Self::Output>>, String>;
+    fn compute(&self, batch: &[&Sequence], unwanted: Unwanted<'_>) -> Answer<Self::Output>;
 
     fn failed(&self, reason: String) -> ModelError {
         ModelError::Compute { device: self.device().info().to_string(), reason }
@@ -66,7 +69,7 @@ struct Batch<T> {
     /// The place among its caller's batches.
     place: usize,
     unwanted: Until,
-    reply: Sender<(usize, Result<Option<Vec<T>>, String>)>,
+    reply: Sender<(usize, Answer<T>)>,
 }
 
 impl<T> Batch<T> {

@@ -1,6 +1,6 @@
 //! The first stage: its modes, its three numbers, and queries of every kind.
 
-use fossick::{Error, Fusion, Index, Mode, Options, Response, SchemaError, SearchError};
+use fossick::{Document, Error, Fusion, Index, Mode, Options, Response, SchemaError, SearchError};
 
 use crate::common::{encoded_index, encoder, judge, keys, note, vectors_index, words_index};
 
