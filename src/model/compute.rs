@@ -177,7 +177,8 @@ mod tests {
     use super::super::{DeviceInfo, DeviceKind, Precision};
     use super::*;
 
-    /// Gives the length of each sequence. A number 1 in one has it wait for the others, 2 fail, 3 panic, and 4 go on until nobody wants it.
+    /// Gives the length of each sequence. A number 1 in one has it wait for the others, 2 fail, 3 panic, 4 go on until
+    /// nobody wants it, and 5 take a while.
     struct Lengths {
         device: Device,
         waiting: Waiting<usize>,
@@ -224,6 +225,9 @@ mod tests {
                 return Err("it is broken".to_owned());
             }
             assert!(!has(3), "it panics");
+            if has(5) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             while has(4) {
                 if unwanted() {
                     return Ok(None);
@@ -269,7 +273,7 @@ mod tests {
     fn a_failure_and_a_panic_are_the_callers_and_its_other_batches_are_dropped() {
         for (device, bad) in [(Device::cpu(), 2), (Device::cpu(), 3)] {
             let model = Lengths::on(device, 0);
-            let sequences = (0..200).map(|at| sequence(if at == 0 { bad } else { 0 }, 300)).collect();
+            let sequences = (0..200).map(|at| sequence(if at == 0 { bad } else { 5 }, 300)).collect();
             assert!(compute_all(&model, sequences).is_err());
             assert_eq!(compute_all(&model, vec![sequence(0, 7)]).unwrap(), [7]);
             while !model.waiting.lock().is_empty() {
