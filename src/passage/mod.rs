@@ -6,8 +6,10 @@
 
 mod cut;
 mod sentence;
+mod window;
 
 pub(crate) use cut::cut;
+pub(crate) use window::windows;
 
 use bincode::{Decode, Encode};
 

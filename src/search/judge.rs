@@ -256,10 +256,8 @@ fn readable<'h>(
     let mut overlap = Overlap::new(search.snapshot, text);
     let promise = |window: &str| if first { 0.0 } else { overlap.with(window) };
     let mut windows = Windows { room, most: if first { 1 } else { search.passages }, promise, read: 0, left: 0 };
-    let of_document = |(candidate, passages): (usize, Vec<StoredPassage>)| {
-        let heading = passages.first().map_or("", |passage| heading(candidate, passage));
-        windows.of(passages, heading)
-    };
+    let of_document =
+        |(candidate, passages): (usize, Vec<StoredPassage>)| windows.of(passages, |passage| heading(candidate, passage));
     let readable = chosen.into_iter().enumerate().map(of_document).collect();
     if windows.left > 0 {
         response.notes.push(Note::WindowsLeft { read: windows.read, of: windows.read + windows.left });

@@ -1,6 +1,6 @@
 //! What the cross-encoder reads of a document: its most promising passages, and of a passage that is longer than it reads, windows.
 
-use crate::passage::{PassageOptions, TokenCounter, WordCounter, cut};
+use crate::passage::{TokenCounter, WordCounter, windows};
 use crate::store::StoredPassage;
 
 /// Tokens that a BERT tokenizer makes of so many words and marks of plain text, and the other way round. A window that has more
@@ -28,14 +28,19 @@ pub(super) struct Windows<F> {
 
 impl<F: FnMut(&str) -> f32> Windows<F> {
     /// What is read of a document's passages, which come in the order of their promise: the best window of each, then the second, and
-    /// so on, as many as it may spend.
-    pub(super) fn of(&mut self, passages: Vec<StoredPassage>, heading: &str) -> Vec<StoredPassage> {
-        if passages.iter().all(|passage| self.fits(passage, heading)) {
+    /// so on, as many as it may spend. `heading` is what the model reads before a passage.
+    pub(super) fn of<'h>(
+        &mut self,
+        passages: Vec<StoredPassage>,
+        heading: impl Fn(&StoredPassage) -> &'h str,
+    ) -> Vec<StoredPassage> {
+        if passages.iter().all(|passage| self.fits(passage, heading(passage))) {
             return passages;
         }
         let mut windows: Vec<(usize, StoredPassage)> = Vec::new();
         let mut whole = 0;
         for passage in passages {
+            let heading = heading(&passage);
             if self.fits(&passage, heading) {
                 whole += 1;
                 windows.push((0, passage));
@@ -63,11 +68,9 @@ impl<F: FnMut(&str) -> f32> Windows<F> {
         }
     }
 
-    /// The windows of a passage, the most promising first; each repeats an eighth of the one before it.
+    /// The windows of a passage, the most promising first.
     fn cut(&mut self, passage: &StoredPassage, heading: &str) -> Vec<StoredPassage> {
-        let most = words(self.room).saturating_sub(WordCounter.count(heading));
-        let options = PassageOptions { max_tokens: most as u32, overlap_tokens: most as u32 / 8, ..PassageOptions::default() };
-        let ranges = cut(&passage.text, options, &WordCounter);
+        let ranges = windows(&passage.text, words(self.room).saturating_sub(WordCounter.count(heading)));
         let mut windows: Vec<(f32, StoredPassage)> = Vec::with_capacity(ranges.len());
         for range in ranges {
             let start = passage.start + range.start as u64;
@@ -95,10 +98,10 @@ mod tests {
     #[test]
     fn what_the_model_reads_whole_stays_whole() {
         let (short, mut windows) = (passage("A short passage of gold."), windows(64, 2));
-        assert_eq!(windows.of(vec![short.clone(), short.clone()], "A heading"), [short.clone(), short]);
+        assert_eq!(windows.of(vec![short.clone(), short.clone()], |_| "A heading"), [short.clone(), short]);
         // Known tokens decide, whatever the words say.
         let known = StoredPassage { tokens: Some(vec![7; 64]), ..passage(&"word ".repeat(300)) };
-        assert_eq!(windows.of(vec![known.clone()], ""), [known]);
+        assert_eq!(windows.of(vec![known.clone()], |_| ""), [known]);
         assert_eq!((windows.read, windows.left), (0, 0));
     }
 
@@ -106,7 +109,7 @@ mod tests {
     fn the_windows_that_promise_most_are_read_and_the_others_counted() {
         let text = format!("{}There is gold here. {}", "This says nothing. ".repeat(60), "Nor does this. ".repeat(60));
         let mut windows = windows(64, 3);
-        let found = windows.of(vec![passage(&text)], "A heading");
+        let found = windows.of(vec![passage(&text)], |_| "A heading");
         assert_eq!(found.len(), 3);
         assert!(found[0].text.contains("gold"));
         assert!(found[2].text.starts_with("This says"), "equal ones in the document's order: {}", found[2].text);
@@ -123,8 +126,25 @@ mod tests {
     fn each_passage_has_its_best_window_read_before_any_has_its_second() {
         let long = |word: &str| passage(&format!("{word} is here. ").repeat(60));
         let mut windows = windows(64, 3);
-        let found = windows.of(vec![long("iron"), long("gold"), passage("tin")], "");
+        let found = windows.of(vec![long("iron"), long("gold"), passage("tin")], |_| "");
         let begins: Vec<&str> = found.iter().map(|window| &window.text[..3]).collect();
         assert_eq!(begins, ["iro", "gol", "tin"]);
+    }
+
+    #[test]
+    fn each_passage_is_measured_with_its_own_heading() {
+        let heading = "word ".repeat(20);
+        let of_title = StoredPassage { field: "title".to_owned(), ..passage(&heading) };
+        // 45 words, 60 tokens: whole without a heading, too long with it.
+        let body = passage(&"word ".repeat(45));
+        let own = |passage: &StoredPassage| if passage.field == "title" { "" } else { heading.as_str() };
+        let mut windows = windows(64, 9);
+        let found = windows.of(vec![of_title.clone(), body], own);
+        assert_eq!(found[0], of_title);
+        assert!(found.len() > 2, "{found:?}");
+        for window in &found[1..] {
+            assert!(tokens(WordCounter.count(&window.text) + 20) <= 64, "{window:?}");
+        }
+        assert_eq!((windows.read, windows.left), (found.len() - 1, 0));
     }
 }
