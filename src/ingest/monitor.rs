@@ -20,6 +20,8 @@ pub struct Progress {
     pub passages_embedded: u64,
     /// Passages of which the encoder read only the beginning.
     pub passages_truncated: u64,
+    /// Documents of whose headings the encoder reads only the beginning, up to 96 tokens, before their passages.
+    pub headings_cut: u64,
 }
 
 /// A handle to a running [`Writer`](crate::Writer), for progress bars and cancel buttons.
@@ -36,6 +38,7 @@ struct State {
     passages_cut: AtomicU64,
     passages_embedded: AtomicU64,
     passages_truncated: AtomicU64,
+    headings_cut: AtomicU64,
     cancelled: AtomicBool,
     abandoned: AtomicBool,
 }
@@ -51,6 +54,7 @@ impl Monitor {
             passages_cut: read(&self.state.passages_cut),
             passages_embedded: read(&self.state.passages_embedded),
             passages_truncated: read(&self.state.passages_truncated),
+            headings_cut: read(&self.state.headings_cut),
         }
     }
 
@@ -98,6 +102,10 @@ impl Monitor {
 
     pub(super) fn truncated(&self, passages: u64) {
         self.state.passages_truncated.fetch_add(passages, Ordering::Relaxed);
+    }
+
+    pub(super) fn heading_cut(&self) {
+        self.state.headings_cut.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn embedded(&self, passages: u64) {

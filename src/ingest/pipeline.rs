@@ -261,6 +261,9 @@ fn run_cut(
             Message::Document((number, document)) => {
                 let prepared = preparer.prepare(number, document);
                 monitor.cut(prepared.passages.len() as u64);
+                if prepared.heading_is_cut {
+                    monitor.heading_cut();
+                }
                 pass(output, Message::Document(prepared))
             }
             Message::Delete(number) => pass(output, Message::Delete(number)),

@@ -11,6 +11,8 @@ pub(super) struct Prepared {
     pub(super) document: Document,
     /// With their tokens where there is an encoder, which reads those.
     pub(super) passages: Vec<PassageRow>,
+    /// Whether the encoder reads only the beginning of its headings.
+    pub(super) heading_is_cut: bool,
 }
 
 impl Prepared {
@@ -39,10 +41,12 @@ impl Preparer {
         let (bodies, heading) = if texts.is_empty() { (headings, String::new()) } else { (texts, join(&headings)) };
         if self.own_vectors {
             let passages = self.wholes(number, bodies.first().copied(), &document);
-            return Prepared { number, document, passages };
+            return Prepared { number, document, passages, heading_is_cut: false };
         }
         let counter: &dyn TokenCounter = self.encoder.as_ref().map_or(&WordCounter, Encoder::counter);
-        let heading = if self.options.with_heading { heading_for_models(&heading, counter) } else { "" };
+        let joined = if self.options.with_heading { heading.trim() } else { "" };
+        let heading = heading_for_models(joined, counter);
+        let heading_is_cut = self.encoder.is_some() && heading.len() < joined.len();
         let reader = self.encoder.as_ref().map(|encoder| (encoder, heading));
         let tokens = |text: &str| reader.map_or_else(Vec::new, |(encoder, heading)| encoder.tokens(&with_heading(heading, text)));
         let mut passages = Vec::new();
@@ -62,7 +66,7 @@ impl Preparer {
                 });
             }
         }
-        Prepared { number, document, passages }
+        Prepared { number, document, passages, heading_is_cut }
     }
 
     /// A passage for each vector that a document brings: its own, for its body, and those of its fields, in the order of the schema.

@@ -31,9 +31,10 @@ impl TokenCounter for WordCounter {
 
 /// The most tokens of a heading that are put before a passage: room for a long title, and most of what a model reads is left
 /// to the passage.
-const HEADING_TOKENS: usize = 96;
+pub(crate) const HEADING_TOKENS: usize = 96;
 
-/// The beginning of a heading, in whole words, that goes before a passage.
+/// The beginning of a heading, in whole words, that goes before a passage; nothing of one that begins with a word longer than that. Where it
+/// is shorter than the heading without the white space around it, that was cut.
 pub(crate) fn heading_for_models<'a>(heading: &'a str, counter: &dyn TokenCounter) -> &'a str {
     let heading = heading.trim();
     // A token is a byte at least.

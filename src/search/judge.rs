@@ -10,7 +10,7 @@ use super::response::{Note, Response, Timings};
 use super::windows::Windows;
 use crate::error::{Error, ModelError};
 use crate::model::{CrossEncoder, Input, Pairs, Precision, Until};
-use crate::passage::{heading_for_models, with_heading};
+use crate::passage::{HEADING_TOKENS, heading_for_models, with_heading};
 use crate::schema::{FieldType, Value};
 use crate::store::{LogitCache, LogitKey, LogitKeys, StoredPassage};
 
@@ -116,10 +116,11 @@ impl<'a> Judging<'a> {
             }
             Err(error) => return Err(error.into()),
         };
+        let is_heading = |passage: &StoredPassage| {
+            search.snapshot.schema().field(&passage.field).is_some_and(|field| field.kind() == FieldType::Heading)
+        };
         let heading = |candidate: usize, passage: &StoredPassage| {
-            let field = search.snapshot.schema().field(&passage.field);
-            let is_heading = field.is_some_and(|field| field.kind() == FieldType::Heading);
-            if is_heading { "" } else { headings.get(candidate).map_or("", String::as_str) }
+            if is_heading(passage) { "" } else { headings.get(candidate).map_or("", |heading| heading.text.as_str()) }
         };
         let chosen = readable(search, text, chosen, heading, pairs.room(), response);
 
@@ -130,6 +131,13 @@ impl<'a> Judging<'a> {
         }
         let to_judge = owners.iter().map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
         response.passages_to_judge = owners.len();
+        let in_part = |&&(candidate, at): &&(usize, usize)| {
+            headings.get(candidate).is_some_and(|heading| heading.is_cut) && !is_heading(&chosen[candidate][at])
+        };
+        let cut = owners.iter().filter(in_part).map(|(candidate, _)| candidate).collect::<HashSet<_>>().len();
+        if cut > 0 {
+            response.notes.push(Note::HeadingsCut { count: cut, of: to_judge, most: HEADING_TOKENS });
+        }
         owners.sort_by_key(|&(candidate, at)| (at, candidate));
         let cache = search.snapshot.logits();
         let lost = judge.is_lost();
@@ -265,8 +273,15 @@ fn readable<'h>(
     readable
 }
 
+/// What of a document's headings is read before its passages.
+struct ReadHeading {
+    text: String,
+    /// Whether that is the beginning only, or nothing of it.
+    is_cut: bool,
+}
+
 /// The headings of documents, joined as they were for the encoder.
-fn headings(search: &Search<'_>, judge: &CrossEncoder, numbers: &[u64]) -> Result<Vec<String>, Error> {
+fn headings(search: &Search<'_>, judge: &CrossEncoder, numbers: &[u64]) -> Result<Vec<ReadHeading>, Error> {
     let names: Vec<&str> = search.snapshot.schema().names_of(FieldType::Heading).collect();
     let rows = search.snapshot.store().read_documents(search.snapshot.documents()?, numbers, &names)?;
     let join = |values: Vec<(String, Value)>| {
@@ -278,6 +293,10 @@ fn headings(search: &Search<'_>, judge: &CrossEncoder, numbers: &[u64]) -> Resul
             .collect::<Vec<_>>()
             .join(" ")
     };
-    let join = |values| heading_for_models(&join(values), judge.counter()).to_owned();
-    Ok(rows.into_iter().map(join).collect())
+    let read = |values| {
+        let joined = join(values);
+        let text = heading_for_models(&joined, judge.counter()).to_owned();
+        ReadHeading { is_cut: text.len() < joined.len(), text }
+    };
+    Ok(rows.into_iter().map(read).collect())
 }

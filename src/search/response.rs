@@ -145,6 +145,16 @@ pub enum Note {
         /// Of how many that were judged.
         of: usize,
     },
+    /// Some documents' headings are longer than models read them before a passage: the cross-encoder reads their beginning, or, where that
+    /// is one endless word, none of it.
+    HeadingsCut {
+        /// The documents.
+        count: usize,
+        /// Of how many that were to be judged.
+        of: usize,
+        /// The tokens of a heading that are read.
+        most: usize,
+    },
 }
 
 impl Note {
@@ -159,6 +169,7 @@ impl Note {
             Self::Cancelled { .. } => "the search was cancelled before everything was judged",
             Self::WindowsLeft { .. } => "passages longer than the cross-encoder reads were not judged throughout",
             Self::PassagesTruncated { .. } => "the cross-encoder read only the beginning of some passages",
+            Self::HeadingsCut { .. } => "the cross-encoder read only the beginning of some headings",
         }
     }
 }
@@ -194,6 +205,9 @@ impl fmt::Display for Note {
             }
             Self::PassagesTruncated { count, of } => {
                 write!(f, "the cross-encoder read only the beginning of {count} of {of} passages")
+            }
+            Self::HeadingsCut { count, of, most } => {
+                write!(f, "of the headings of {count} of {of} documents the cross-encoder reads at most the first {most} tokens")
             }
         }
     }

@@ -138,6 +138,53 @@ fn what_even_a_window_cannot_hold_is_reported() {
 }
 
 #[test]
+fn a_heading_longer_than_models_read_is_counted_where_it_is_indexed_and_reported_where_it_is_judged() {
+    let (_directory, index) = encoded_index();
+    let judge = judge();
+    let ask = || index.snapshot().unwrap().search("how long should dough rest").rerank(10, &judge).run().unwrap();
+    assert_eq!(ask().notes, []);
+    let endless = "On dough and how it rests ".repeat(40);
+    let mut writer = index.writer().unwrap();
+    writer.add(note("long", &endless, "The dough rests.")).unwrap();
+    // All heading, so that is its text, of which nothing is cut.
+    writer.add(note("heading", &endless, "")).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(writer.monitor().progress().headings_cut, 1);
+    drop(writer);
+    let response = ask();
+    assert_eq!((response.to_judge, &response.notes[..]), (7, &[Note::HeadingsCut { count: 1, of: 7, most: 96 }][..]));
+    let json = response.to_json();
+    assert!(json.contains("of the headings of 1 of 7 documents the cross-encoder reads at most the first 96 tokens"), "{json}");
+
+    // Models that read no heading cut none.
+    let directory = tempfile::tempdir().unwrap();
+    let cut = PassageOptions { with_heading: false, ..PassageOptions::default() };
+    let options = Options::new().schema(schema()).encoder(encoder()).passages(cut);
+    let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("long", &endless, "The dough rests.")).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(writer.monitor().progress().headings_cut, 0);
+    let response = index.snapshot().unwrap().search("dough").rerank(1, &judge).run().unwrap();
+    assert_eq!((response.judged, response.notes), (1, vec![]));
+}
+
+#[test]
+fn a_passage_of_the_body_is_cut_with_the_heading_that_is_read_before_it_whatever_comes_first() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    let title = "A title of the sort that goes on for some time before it ends ".repeat(6);
+    // Of 372 words and some 496 tokens, which the judge reads; with the title before them it does not.
+    let body = "This x7q sentence is about the cat and the x7q dog. ".repeat(31);
+    writer.add(note("long", &title, &body).vector_of("title", [1.0, 0.0]).vector_of("body", [0.8, 0.6])).unwrap();
+    writer.commit().unwrap();
+    let response = index.snapshot().unwrap().search("cat").vector([1.0, 0.0]).rerank(1, &judge()).run().unwrap();
+    let truncated = |note: &Note| matches!(note, Note::PassagesTruncated { .. });
+    assert!(!response.notes.iter().any(truncated), "{:?}", response.notes);
+    assert!(response.notes.iter().any(|note| matches!(note, Note::WindowsLeft { read: 1, .. })), "{:?}", response.notes);
+}
+
+#[test]
 fn a_documents_logit_is_its_best_passages_or_their_mean_or_its_beginnings() {
     let directory = tempfile::tempdir().unwrap();
     let cut = PassageOptions { max_tokens: 24, overlap_tokens: 0, ..PassageOptions::default() };

@@ -170,6 +170,9 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     if progress.passages_truncated > 0 {
         tell!("of {} the encoder read only the beginning", counted(progress.passages_truncated, "passage"));
     }
+    if progress.headings_cut > 0 {
+        tell!("of the titles of {} the encoder read only the beginning", counted(progress.headings_cut, "document"));
+    }
     tell!(
         "{}: {}, {}, generation {}",
         index.path().display(),
