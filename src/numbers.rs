@@ -1,4 +1,4 @@
-//! A set of document numbers, as a filter makes it and both legs of a search use it.
+//! A set of document numbers, as a filter makes it and both legs of a search use it; and a writer, of all that are there.
 
 /// Numbers of documents, a bit each: numbers are given out one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,13 @@ impl NumberSet {
         }
         self.count += usize::from(self.words[word] & bit == 0);
         self.words[word] |= bit;
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) {
+        if self.contains(number) {
+            self.words[(number / 64) as usize] &= !(1 << (number % 64));
+            self.count -= 1;
+        }
     }
 
     pub(crate) fn contains(&self, number: u64) -> bool {
@@ -66,9 +73,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_holds_what_was_put_in(numbers in prop::collection::vec(0u64..500, 0..60)) {
-            let set: NumberSet = numbers.iter().copied().collect();
-            let plain: BTreeSet<u64> = numbers.into_iter().collect();
+        fn it_holds_what_was_put_in_and_not_taken_out(
+            numbers in prop::collection::vec(0u64..500, 0..60), removed in prop::collection::vec(0u64..600, 0..60),
+        ) {
+            let mut set: NumberSet = numbers.iter().copied().collect();
+            let mut plain: BTreeSet<u64> = numbers.into_iter().collect();
+            for number in removed {
+                set.remove(number);
+                plain.remove(&number);
+            }
             prop_assert_eq!(set.len(), plain.len());
             prop_assert!(set.iter().eq(plain.iter().copied()));
             prop_assert!((0..600).all(|number| set.contains(number) == plain.contains(&number)));

@@ -116,6 +116,7 @@ impl Destination {
         self.words = WordsWriter::open(&to, &header.schema, &header.words.meta, header.words.opstamp)?;
         self.clean();
         let contents = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
+        self.store.holds(&contents);
         Ok((contents, header))
     }
 

@@ -95,3 +95,30 @@ fn logits_go_with_their_documents_and_the_file_may_go_at_any_time() {
     let without = reopened(&index, 0);
     assert_eq!((ask(&without), ask(&without), file.exists()), (0, 0, false));
 }
+
+#[test]
+fn logits_that_an_earlier_generation_adds_of_deleted_documents_go_with_the_next_commit_or_writer() {
+    let (_directory, index) = encoded_index();
+    let (file, judge) = (index.path().join("logits"), judge());
+    let ask = |snapshot: &fossick::Snapshot, query: &str| snapshot.search(query).rerank(5, &judge).run().unwrap().from_cache;
+    let earlier = index.snapshot().unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.delete("moon").unwrap();
+    writer.delete("cat").unwrap();
+    writer.commit().unwrap();
+    let length = || std::fs::metadata(&file).unwrap().len();
+    assert_eq!((ask(&earlier, QUERY), earlier.document_count()), (0, 5));
+    let of_five = length();
+    writer.add(note("new", "", "text")).unwrap();
+    writer.commit().unwrap();
+    let of_three = length();
+    assert!(of_three < of_five, "{of_three} of {of_five} bytes");
+    drop(writer);
+    assert_eq!(ask(&reopened(&index, 1 << 20).snapshot().unwrap(), QUERY), 3, "and what is there stays");
+
+    ask(&earlier, "another question");
+    let of_all = length();
+    drop(index.writer().unwrap());
+    assert!(length() < of_all, "a writer that opens drops them, too");
+    assert_eq!(ask(&reopened(&index, 1 << 20).snapshot().unwrap(), "another question"), 3);
+}

@@ -225,26 +225,45 @@ impl std::fmt::Debug for LogitCache {
     }
 }
 
-/// Drops the logits of documents that are gone. False where that has to be tried again, as somebody else is at the file or the
-/// disk refused.
-pub(super) fn forget_documents(layout: &Layout, is_live: impl Fn(u64) -> bool) -> bool {
-    let path = layout.logits();
-    let forget = || {
-        let Some(mut file) = LogitFile::to_write(&path, false)? else { return Ok(false) };
-        let (mut live, mut gone) = (Vec::new(), false);
-        file.read(Place::default(), |entry| if is_live(entry.document) { live.push(entry) } else { gone = true })?;
-        if gone {
-            file.rewrite(&live)?;
-        }
-        Ok(true)
-    };
-    forget().unwrap_or_else(|error: io::Error| {
-        let nothing_to_drop = error.kind() == ErrorKind::NotFound;
-        if !nothing_to_drop {
+/// Keeps the file to documents that are there: for the writer, which knows them.
+#[derive(Default)]
+pub(super) struct Forgetting {
+    /// Up to where the file has nothing of any other document.
+    sound: Place,
+}
+
+impl Forgetting {
+    /// Documents were deleted, or others are there than before: the whole file is to be looked at.
+    pub(super) fn begin(&mut self) {
+        self.sound = Place::default();
+    }
+
+    /// Drops the logits of documents that are not there. Looks at what is new in the file since the last time: searches of earlier generations
+    /// add logits of documents that are gone since. Where somebody else is at the file or the disk refuses, the next call does it.
+    pub(super) fn forget(&mut self, layout: &Layout, is_there: impl Fn(u64) -> bool) {
+        let path = layout.logits();
+        if let Err(error) = self.try_forget(&path, is_there)
+            && error.kind() != ErrorKind::NotFound
+        {
             tracing::warn!(path = %path.display(), %error, "the logits of deleted documents are left for the next commit to drop");
         }
-        nothing_to_drop
-    })
+    }
+
+    fn try_forget(&mut self, path: &Path, is_there: impl Fn(u64) -> bool) -> io::Result<()> {
+        let Some(mut file) = LogitFile::to_read(path)? else { return Ok(()) };
+        let mut gone = false;
+        let end = file.read(self.sound, |entry| gone |= !is_there(entry.document))?;
+        drop(file);
+        if !gone {
+            self.sound = end;
+            return Ok(());
+        }
+        let Some(mut file) = LogitFile::to_write(path, false)? else { return Ok(()) };
+        let mut left = Vec::new();
+        file.read(Place::default(), |entry| left.extend(is_there(entry.document).then_some(entry)))?;
+        self.sound = file.rewrite(&left)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -281,6 +300,11 @@ mod tests {
     fn put(cache: &LogitCache, numbers: impl IntoIterator<Item = usize>) {
         numbers.into_iter().for_each(|number| cache.put(number as u64, key(number), number as f32));
         cache.flush();
+    }
+
+    /// As a writer does it that has just been opened.
+    fn forget(layout: &Layout, is_there: impl Fn(u64) -> bool) {
+        Forgetting::default().forget(layout, is_there);
     }
 
     /// Which of the first 100 are known; a logit that was never put fails.
@@ -410,7 +434,7 @@ mod tests {
         let theirs = LogitFile::to_write(&layout.logits(), false).unwrap().unwrap();
         assert_eq!(known(&ours), [0_usize; 0], "nobody waits for the lock");
         put(&ours, [2]);
-        assert!(!forget_documents(&layout, |_| false));
+        forget(&layout, |_| false);
         drop(theirs);
         assert_eq!(known(&ours), [1, 2]);
         assert_eq!(known(&cache(&layout)), [1]);
@@ -460,19 +484,43 @@ mod tests {
     #[test]
     fn deleted_documents_are_dropped_and_the_rest_stays() {
         let (_directory, layout) = directory();
-        assert!(forget_documents(&layout, |_| false));
+        forget(&layout, |_| false);
         assert!(!layout.logits().exists());
         let searching = cache(&layout);
         put(&searching, [1, 2, 3]);
         put(&searching, [4]);
         let before = fs::read(layout.logits()).unwrap();
-        assert!(forget_documents(&layout, |_| true));
+        forget(&layout, |_| true);
         assert_eq!(fs::read(layout.logits()).unwrap(), before, "nothing to drop, nothing written");
-        assert!(forget_documents(&layout, |document| document % 2 == 1));
+        forget(&layout, |document| document % 2 == 1);
         assert_eq!(fs::metadata(layout.logits()).unwrap().len(), HEADER as u64 + size(2));
         assert_eq!(known(&cache(&layout)), [1, 3]);
         put(&searching, [5]);
         assert_eq!(known(&cache(&layout)), [1, 3, 5]);
+    }
+
+    #[test]
+    fn logits_of_documents_that_are_gone_do_not_come_back_to_stay() {
+        let (_directory, layout) = directory();
+        let (searching, mut forgetting) = (cache(&layout), Forgetting::default());
+        put(&searching, [1, 2]);
+        searching.put(4, key(4), 4.0);
+        let odd = |document: u64| document % 2 == 1;
+        forgetting.forget(&layout, odd);
+        assert_eq!(known(&cache(&layout)), [1]);
+        // What waited, and what is found in an earlier generation.
+        put(&searching, [3, 6]);
+        put(&cache(&layout), [8]);
+        assert_eq!(known(&cache(&layout)), [1, 3, 4, 6, 8]);
+        forgetting.forget(&layout, odd);
+        assert_eq!(known(&cache(&layout)), [1, 3]);
+        let before = fs::read(layout.logits()).unwrap();
+        forgetting.forget(&layout, odd);
+        assert_eq!(fs::read(layout.logits()).unwrap(), before);
+        // A delete makes others gone that were looked at.
+        forgetting.begin();
+        forgetting.forget(&layout, |document| document == 3);
+        assert_eq!(known(&cache(&layout)), [3]);
     }
 
     #[test]
@@ -590,7 +638,7 @@ mod tests {
                     Step::Cut(at) => change(&|bytes| bytes.truncate(at.index(bytes.len() + 1))),
                     Step::Extend(rubbish) => change(&|bytes| bytes.extend(rubbish)),
                     Step::Delete => drop(fs::remove_file(layout.logits())),
-                    Step::Forget(document) => prop_assert!(forget_documents(&layout, |other| other != *document)),
+                    Step::Forget(document) => forget(&layout, |other| other != *document),
                 }
                 for number in 0..40 {
                     for cache in &caches {
@@ -630,8 +678,10 @@ mod tests {
         time("100 lookups", &mut || new.iter().for_each(|key| assert!(later.get(key).is_none())));
         time("100 puts", &mut || new.iter().for_each(|key| later.put(1, *key, 1.0)));
         time("flush", &mut || later.flush());
-        time("nothing to drop", &mut || assert!(forget_documents(&layout, |_| true)));
-        time("one to drop", &mut || assert!(forget_documents(&layout, |document| document != 1)));
+        let mut forgetting = Forgetting::default();
+        time("nothing to drop", &mut || forgetting.forget(&layout, |_| true));
+        time("nothing new since", &mut || forgetting.forget(&layout, |_| true));
+        time("one to drop", &mut || forget(&layout, |document| document != 1));
         put(&later, [1]);
         (0..2 * later.half()).for_each(|at| later.put(1, keys.key(&format!("more {at}")), 1.0));
         time("a full file written anew", &mut || later.flush());

@@ -151,6 +151,8 @@ impl StoreWriter {
         self.passages.restore(earlier.passages_version)?;
         crash::point("restore: the passages")?;
         self.flushes = true;
+        // Who restores says what is there then.
+        self.there = None;
         let changed = Header {
             documents: earlier.documents,
             passages: earlier.passages,

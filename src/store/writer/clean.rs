@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::super::files::FileRecord;
 use super::super::lock::ReaderPin;
-use super::super::logits::forget_documents;
 use super::super::table::Table;
 use super::super::{Durability, Header};
 use super::StoreWriter;
@@ -17,8 +16,8 @@ impl StoreWriter {
     /// directory that are needed, or nothing where that cannot be told.
     /// A failure is logged and left for the next commit: the commit has happened.
     pub(crate) fn clean(&mut self) -> Option<HashSet<String>> {
-        if !self.gone.is_empty() && forget_documents(&self.layout, |number| !self.gone.contains(&number)) {
-            self.gone.clear();
+        if let Some(there) = &self.there {
+            self.forgetting.forget(&self.layout, |number| there.contains(number));
         }
         let read = ReaderPin::older(&self.layout, self.header.generation)?;
         let mut kept = self.header.kept.clone();

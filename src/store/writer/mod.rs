@@ -24,11 +24,13 @@ use super::files::{FileList, FileRecord, SoundFiles};
 use super::header::is_in_place;
 use super::layout::{flush, sync_directory};
 use super::lock::WriterLock;
+use super::logits::Forgetting;
 use super::table::Table;
 use super::thread::LanceThread;
 use super::{Contents, Durability, Generation, Header, Housekeeping, Layout, WordsState};
 use crate::crash;
 use crate::error::{Error, StorageError};
+use crate::numbers::NumberSet;
 
 /// How long commits may go unflushed under [`Durability::System`].
 const UNFLUSHED: Duration = Duration::from_secs(5);
@@ -57,8 +59,10 @@ pub(crate) struct StoreWriter {
     superseded: BTreeMap<u64, Header>,
     /// Document numbers to be deleted by the commit.
     dead: Vec<u64>,
-    /// Document numbers that commits deleted and whose logits may still be kept.
-    gone: HashSet<u64>,
+    /// The numbers of all documents, written and not yet committed ones included; `None` where they are not known.
+    there: Option<NumberSet>,
+    /// Drops the logits of others.
+    forgetting: Forgetting,
     added_documents: u64,
     added_passages: u64,
     dead_passages: u64,
@@ -133,7 +137,15 @@ impl StoreWriter {
         let keys = generation.contents()?;
         let header = generation.header.clone();
         drop(generation);
-        Ok((Self::with_lock(layout, header, lock, settings)?, keys))
+        let mut writer = Self::with_lock(layout, header, lock, settings)?;
+        writer.holds(&keys);
+        Ok((writer, keys))
+    }
+
+    /// What is in the index, for who opened or restored it.
+    pub(crate) fn holds(&mut self, contents: &Contents) {
+        self.there = Some(contents.numbers().collect());
+        self.forgetting.begin();
     }
 
     /// For somebody who has the lock; the files of the tables are taken as they are.
@@ -165,7 +177,8 @@ impl StoreWriter {
             directories: HashSet::new(),
             superseded: BTreeMap::new(),
             dead: Vec::new(),
-            gone: HashSet::new(),
+            there: None,
+            forgetting: Forgetting::default(),
             added_documents: 0,
             added_passages: 0,
             dead_passages: 0,
@@ -209,6 +222,9 @@ impl StoreWriter {
             let batch = documents_batch(&self.header.schema, documents).map_err(invalid(&self.documents))?;
             self.documents.append(batch)?;
             self.added_documents += documents.len() as u64;
+            if let Some(there) = &mut self.there {
+                documents.iter().for_each(|row| there.insert(row.number));
+            }
         }
         crash::point("append: the documents")?;
         if !passages.is_empty() {
@@ -252,7 +268,14 @@ impl StoreWriter {
             ..self.header.clone()
         };
         self.publish_changed(changed, word_files, Keep::AsSet)?;
-        self.gone.extend(self.dead.drain(..));
+        if !self.dead.is_empty() {
+            self.forgetting.begin();
+        }
+        for number in self.dead.drain(..) {
+            if let Some(there) = &mut self.there {
+                there.remove(number);
+            }
+        }
         (self.added_documents, self.added_passages, self.dead_passages) = (0, 0, 0);
         Ok(())
     }
