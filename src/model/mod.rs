@@ -37,3 +37,5 @@ pub use device::Device;
 pub use encoder::{Embedding, Encoder};
 pub use identity::ModelIdentity;
 pub use precision::Precision;
+#[cfg(test)]
+pub(crate) use tokenize::watched;

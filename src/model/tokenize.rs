@@ -68,6 +68,8 @@ impl Tokenizer {
 
     /// The ids of a text without special tokens. BERT's normaliser drops control characters.
     pub(super) fn ids(&self, text: &str) -> Vec<u32> {
+        #[cfg(test)]
+        watched::note(text);
         // A BERT tokenizer fails on no text: what it does not know becomes [UNK].
         self.inner.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
     }
@@ -116,6 +118,29 @@ impl Tokenizer {
 
 impl TokenCounter for Tokenizer {
     fn count(&self, text: &str) -> usize {
+        #[cfg(test)]
+        watched::note(text);
         self.inner.encode_fast(text, false).map_or(0, |encoding| encoding.len())
+    }
+}
+
+/// Which texts are tokenised: of those with a word that one test alone uses, since others run at the same time.
+#[cfg(test)]
+pub(crate) mod watched {
+    use std::sync::{Mutex, PoisonError};
+
+    pub(crate) const WORD: &str = "quagga";
+
+    static TEXTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    pub(super) fn note(text: &str) {
+        if text.contains(WORD) {
+            TEXTS.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        }
+    }
+
+    /// Those since the last call.
+    pub(crate) fn take() -> Vec<String> {
+        std::mem::take(&mut *TEXTS.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

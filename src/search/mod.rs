@@ -14,6 +14,8 @@ mod request;
 mod response;
 mod snapshot;
 mod snippet;
+#[cfg(test)]
+mod tokenised;
 mod windows;
 
 pub use crate::rank::FinalOrder;
