@@ -32,6 +32,30 @@ fn bench_prints_rates_for_pairs_of_the_users() {
 }
 
 #[test]
+fn bench_says_how_well_searches_keep_to_a_deadline() {
+    let shell = Shell::new();
+    let line = |n: usize| format!("{{\"id\": \"d{n}\", \"text\": \"Document {n} on the patent of a computer program.\"}}\n");
+    shell.words_index(&(0..30).map(line).collect::<String>());
+    let found = shell.run("bench --deadline 1,60000 --index INDEX --precision int8 --rounds 1 --json").json();
+    let rows = found["deadline"].as_array().unwrap();
+    assert_eq!((rows.len(), found["rerank"].as_array().unwrap().len(), found["search"].as_array().unwrap().len()), (2, 0, 0));
+    let number = |row: usize, name: &str| rows[row][name].as_f64().unwrap_or_else(|| panic!("{name}: {found}"));
+    for row in [0, 1] {
+        assert_eq!((number(row, "searches"), rows[row]["precision"].as_str()), (12.0, Some("int8")));
+        assert!(number(row, "to_judge") > 0.0 && number(row, "p50_ms") <= number(row, "worst_ms"));
+        let overrun = (number(row, "worst_ms") - number(row, "deadline_ms")).max(0.0);
+        assert!((number(row, "overrun_ms") - overrun).abs() < 0.2, "{found}");
+    }
+    assert!(number(0, "judged") < number(0, "to_judge"), "{found}");
+    assert_eq!((number(1, "judged"), number(1, "overrun_ms")), (number(1, "to_judge"), 0.0));
+    shell.write("pairs.jsonl", "{\"query\": \"patent\", \"passages\": [\"x\"]}\n");
+    let own = shell.run("bench --deadline 60000 --index INDEX --precision int8 --rounds 2 --pairs pairs.jsonl").succeeded().out;
+    assert!(own.contains("deadlines") && own.contains("searches 2") && own.contains("judged 60, to_judge 60"), "{own}");
+    shell.run("bench --deadline 100").refused(2, &["--index"]);
+    shell.run("bench --deadline 0 --index INDEX").refused(2, &["--deadline"]);
+}
+
+#[test]
 fn bench_refuses_pairs_that_are_none() {
     let shell = Shell::new();
     shell.write("bad.jsonl", "{\"query\": \"a\", \"passages\": [\"b\"]}\n{\"query\": \"a\"}\n").write("none.jsonl", "");

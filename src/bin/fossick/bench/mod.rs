@@ -1,5 +1,6 @@
 //! `fossick bench`: what this machine does.
 
+mod deadline;
 mod search;
 
 use std::fmt::Write as _;
@@ -39,7 +40,7 @@ const STEP: usize = 16;
 /// Query-passage pairs judged and passages embedded in a second, on each device (or that of --device) in each precision (or that of
 /// --precision), and how long the first stage takes: on an index of yours in each mode, or on a generated one with no filter, with one that
 /// keeps half and with one that keeps a hundredth, beside the recall of the vectors' hundred nearest. Rates are the best of --rounds rounds of at least --seconds each, after a warm-up;
-/// times are those that half and 95 % of the searches stayed within. Without --rerank, --embed or --search all three are measured.
+/// times are those that half and 95 % of the searches stayed within. Without --rerank, --embed, --search or --deadline the first three are measured.
 #[derive(Args)]
 pub struct Arguments {
     /// JSON lines, each with a `query` and a list `passages`; may be packed (.gz); without it, digests of court decisions
@@ -54,7 +55,10 @@ pub struct Arguments {
     /// Measure the first stage
     #[arg(long)]
     search: bool,
-    /// The index for the first stage; without it, one is generated
+    /// Measure how well searches of --index keep to a deadline, or to several: 100,200; and how many of 50 candidates they judge until then
+    #[arg(long, value_name = "MS", value_delimiter = ',', requires = "index", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    deadline: Vec<u64>,
+    /// The index for the first stage and for deadlines; without it, one is generated for the first stage
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
     /// Documents of a generated index, or of several: 10000,100000,1000000
@@ -99,12 +103,14 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let pairs = pairs(arguments.pairs.as_deref())?;
-    let all = !(arguments.rerank || arguments.embed || arguments.search);
+    let all = !(arguments.rerank || arguments.embed || arguments.search) && arguments.deadline.is_empty();
     let devices = devices(models)?;
     let searches = all || arguments.search;
     // Before what takes long: a path that holds no index is known at once.
-    let index = arguments.index.as_deref().filter(|_| searches).map(|path| models.open(path, false)).transpose()?;
+    let asked = searches || !arguments.deadline.is_empty();
+    let index = arguments.index.as_deref().filter(|_| asked).map(|path| models.open(path, false)).transpose()?;
     let (mut rerank, mut embed, mut search, mut made) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut deadlines = Vec::new();
     for device in &devices {
         let at = format!("in {} on {}", device.precision(), device.info());
         if all || arguments.rerank {
@@ -115,6 +121,12 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
             tell!("embedding {at}");
             embed.push(embedding(&models.encoder(device)?, &pairs, &arguments)?);
         }
+        if let Some(index) = index.as_ref().filter(|_| !arguments.deadline.is_empty()) {
+            tell!("searching with a deadline, judging {at}");
+            let given: Vec<&str> = pairs.iter().filter(|_| arguments.pairs.is_some()).map(|pairs| pairs.query.as_str()).collect();
+            let questions = if given.is_empty() { &deadline::QUESTIONS[..] } else { &given };
+            deadlines.extend(deadline::deadlines(index, &models.judge(device)?, questions, &arguments)?);
+        }
     }
     if searches {
         tell!("searching");
@@ -122,9 +134,11 @@ pub fn run(arguments: Arguments, models: &ModelPlaces) -> Outcome {
     }
     let mut out = anstream::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", json!({"rerank": rerank, "embed": embed, "made": made, "search": search}))?;
+        writeln!(out, "{}", json!({"rerank": rerank, "embed": embed, "made": made, "search": search, "deadline": deadlines}))?;
     } else {
-        for (title, rows) in [("judging", rerank), ("embedding", embed), ("indexing", made), ("first stage", search)] {
+        let measured =
+            [("judging", rerank), ("embedding", embed), ("indexing", made), ("first stage", search), ("deadlines", deadlines)];
+        for (title, rows) in measured {
             if !rows.is_empty() {
                 writeln!(out, "{}", styled(STRONG, title))?;
             }

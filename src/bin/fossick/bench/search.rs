@@ -333,7 +333,7 @@ fn modes(snapshot: &Snapshot, queries: &[&str], arguments: &Arguments) -> Result
 }
 
 /// What that part of the times is within, in milliseconds.
-fn percentile(times: &mut [Duration], part: f64) -> f64 {
+pub(super) fn percentile(times: &mut [Duration], part: f64) -> f64 {
     times.sort_unstable();
     let at = ((times.len() as f64 * part).ceil() as usize).clamp(1, times.len().max(1)) - 1;
     milliseconds(times.get(at).copied().unwrap_or_default())
