@@ -266,3 +266,28 @@ fn an_index_keeps_to_the_way_in_which_its_passages_are_cut() {
         assert!(help.contains(&format!("[default: {default}]")), "{default} is not in:\n{help}");
     }
 }
+
+#[test]
+fn a_new_index_has_its_words_in_the_language_that_was_named_and_keeps_to_it() {
+    let shell = Shell::new();
+    shell.write("c.jsonl", "{\"id\": \"a\", \"title\": \"Über Häuser\", \"text\": \"Die Verträge wurden gekündigt.\"}\n");
+    let found = |index: &str, query: &str| keys(&shell.run(&format!("search {index} {query} --rerank 0 --json")).json()).len();
+    let ended = shell.run("index GERMAN c.jsonl --words-only --language German").succeeded();
+    assert!(ended.err.contains("fields title:heading (german) text:text (german)"), "{}", ended.err);
+    shell.run("index ENGLISH c.jsonl --words-only").succeeded();
+    shell.run("index PLAIN c.jsonl --words-only --language none").succeeded();
+    // Inflected, and a word that says too little in German.
+    for (query, german, english, plain) in [("Haus", 1, 0, 0), ("Vertrag", 1, 0, 0), ("Häuser", 1, 1, 1), ("die", 0, 1, 1)] {
+        assert_eq!((found("GERMAN", query), found("ENGLISH", query), found("PLAIN", query)), (german, english, plain), "{query}");
+    }
+    let info = shell.run("info GERMAN --json").json();
+    assert_eq!(info["fields"][0], json!({"name": "title", "type": "heading", "language": "german"}));
+
+    shell.run("index GERMAN c.jsonl --language german").succeeded();
+    shell.run("index GERMAN c.jsonl").succeeded();
+    shell
+        .run("index GERMAN c.jsonl --language french")
+        .refused(1, &["--language french", "\"title\"", "GERMAN", "German", "leave the option out"]);
+    shell.run("index NEW c.jsonl --language klingon").refused(2, &["--language", "klingon", "none", "german", "turkish"]);
+    assert!(!shell.path("NEW").exists());
+}

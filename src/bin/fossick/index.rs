@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use fossick::{Boundary, Document, Error, Index, OpenError, Options, PassageOptions, Schema, Writer};
+use fossick::{Boundary, Document, Error, Field, Index, Language, OpenError, Options, PassageOptions, Schema, Writer};
 
 use crate::failure::{Failure, INTERRUPTED, Outcome, SOME_REFUSED};
 use crate::loading::ModelPlaces;
 use crate::memory::give_back_large_pieces;
-use crate::source::shape::{Declared, Observed, document, key_of, type_name};
+use crate::source::shape::{Declared, LANGUAGES, Observed, described, document, key_of, language_name, language_of, type_name};
 use crate::source::{Place, Record, Refused, Source};
 use crate::terminal::{Position, Progress, counted, per_second, tell, time};
 
@@ -27,6 +28,7 @@ Examples:
     fossick index notes.fossick ~/notes
     fossick index papers.fossick corpus.jsonl.gz --prune
     fossick index cases.fossick cases.csv --key docket --field decided:date --ignore url
+    fossick index urteile.fossick ~/urteile --language german
     fossick index big.fossick dump.parquet --words-only --on-error skip";
 
 /// Make an index from files, or bring one up to date
@@ -58,6 +60,9 @@ pub struct Arguments {
     /// Leave a column out
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
+    /// The language of the headings and texts of a new index, by which words are brought to their stems; none leaves them as they are [default: english]
+    #[arg(long, value_name = "LANGUAGE", value_parser = languages(), ignore_case = true)]
+    language: Option<Language>,
     /// What a record that cannot be taken means: `stop` indexes nothing, `skip` the rest
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
@@ -82,6 +87,13 @@ pub struct Arguments {
     /// Seconds between commits
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     commit_every: u64,
+}
+
+/// Reads the name of a language; messages, help and completions list them.
+fn languages() -> impl TypedValueParser<Value = Language> {
+    let language =
+        |name: String| LANGUAGES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)).map(|(_, language)| *language);
+    PossibleValuesParser::new(LANGUAGES.map(|(name, _)| name)).map(move |name| language(name).unwrap_or_default())
 }
 
 /// Where passages end, as options name it.
@@ -458,6 +470,16 @@ fn fields(
                     )));
                 }
             }
+            let asked = arguments.language.map(language_name);
+            let other = |field: &&Field| asked.is_some() && language_of(field).is_some_and(|there| Some(there) != asked);
+            if let (Some(asked), Some(field)) = (asked, schema.fields().iter().find(other)) {
+                return Err(Failure::new(format_args!(
+                    "--language {asked}: field {:?} of {} is in {}; an index keeps its languages, leave the option out or make a new index",
+                    field.name(),
+                    arguments.index.display(),
+                    field.language(),
+                )));
+            }
             let unknown: Vec<&str> =
                 observed.unknown_to(schema, key).into_iter().filter(|name| !arguments.ignore.iter().any(|i| i == name)).collect();
             if !unknown.is_empty() {
@@ -466,13 +488,13 @@ fn fields(
             ("index", schema.clone())
         }
         None => {
-            let (schema, notes) = observed.schema(key, &arguments.field, &arguments.ignore, untyped)?;
+            let (schema, notes) =
+                observed.schema(key, &arguments.field, &arguments.ignore, arguments.language.unwrap_or_default(), untyped)?;
             notes.iter().for_each(|note| tell!("{note}"));
             ("new index", schema)
         }
     };
-    let fields: Vec<String> =
-        schema.fields().iter().map(|field| format!("{}:{}", field.name(), type_name(field.kind()))).collect();
+    let fields: Vec<String> = schema.fields().iter().map(described).collect();
     let key = if key.is_empty() { "the files' paths" } else { key };
     tell!("{verb}: key {key}, fields {}", fields.join(" "));
     Ok(schema)

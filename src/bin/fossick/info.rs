@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::failure::Outcome;
 use crate::generations::{named, to_json};
-use crate::source::shape::type_name;
+use crate::source::shape::{described, language_of, type_name};
 use crate::terminal::bytes;
 
 /// Tell what an index holds
@@ -48,7 +48,10 @@ pub fn run(arguments: Arguments) -> Outcome {
             "generation": snapshot.generation(),
             "documents": snapshot.document_count(),
             "passages": snapshot.passage_count(),
-            "fields": fields.iter().map(|field| json!({"name": field.name(), "type": type_name(field.kind())})).collect::<Vec<_>>(),
+            "fields": fields
+                .iter()
+                .map(|field| json!({"name": field.name(), "type": type_name(field.kind()), "language": language_of(field)}))
+                .collect::<Vec<_>>(),
             "encoder": snapshot.encoder_identity().map(|identity| json!({"name": identity.name(), "hash": identity.hash()})),
             "dimension": snapshot.dimension(),
             "passage_tokens": cut.max_tokens,
@@ -71,7 +74,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         writeln!(out, "{json}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let fields: Vec<String> = fields.iter().map(|field| format!("{}:{}", field.name(), type_name(field.kind()))).collect();
+    let fields: Vec<String> = fields.iter().map(described).collect();
     writeln!(out, "{}", index.path().display())?;
     writeln!(out, "generation  {}", snapshot.generation())?;
     writeln!(out, "documents   {}", snapshot.document_count())?;

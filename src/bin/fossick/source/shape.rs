@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use fossick::{Date, Document, FieldType, Schema, Value};
+use fossick::{Date, Document, Field, FieldType, Language, Schema, Value};
 use serde_json::Value as Json;
 
 use super::Record;
@@ -62,6 +62,48 @@ pub fn type_name(kind: FieldType) -> &'static str {
         FieldType::Boolean => "boolean",
         FieldType::Stored => "stored",
         _ => "unknown",
+    }
+}
+
+/// Languages by the names that options give them.
+pub const LANGUAGES: [(&str, Language); 19] = [
+    ("none", Language::Neutral),
+    ("arabic", Language::Arabic),
+    ("danish", Language::Danish),
+    ("dutch", Language::Dutch),
+    ("english", Language::English),
+    ("finnish", Language::Finnish),
+    ("french", Language::French),
+    ("german", Language::German),
+    ("greek", Language::Greek),
+    ("hungarian", Language::Hungarian),
+    ("italian", Language::Italian),
+    ("norwegian", Language::Norwegian),
+    ("portuguese", Language::Portuguese),
+    ("romanian", Language::Romanian),
+    ("russian", Language::Russian),
+    ("spanish", Language::Spanish),
+    ("swedish", Language::Swedish),
+    ("tamil", Language::Tamil),
+    ("turkish", Language::Turkish),
+];
+
+/// The name of a language, as in [`LANGUAGES`].
+pub fn language_name(language: Language) -> &'static str {
+    LANGUAGES.iter().find(|(_, named)| *named == language).map_or("unknown", |(name, _)| name)
+}
+
+/// The name of the language of a field's words; `None` where it has none to search.
+pub fn language_of(field: &Field) -> Option<&'static str> {
+    matches!(field.kind(), FieldType::Heading | FieldType::Text).then(|| language_name(field.language()))
+}
+
+/// A field as pages show it: `text:text`, with its language where that is not English.
+pub fn described(field: &Field) -> String {
+    let described = format!("{}:{}", field.name(), type_name(field.kind()));
+    match language_of(field) {
+        None | Some("english") => described,
+        Some(language) => format!("{described} ({language})"),
     }
 }
 
@@ -131,12 +173,14 @@ impl Observed {
         names.find(|name| !self.columns.contains_key(*name))
     }
 
-    /// Fields for a new index: those declared, and the others by what they hold. Also says why columns were left out.
+    /// Fields for a new index: those declared, and the others by what they hold; their words are of one language. Also says why columns were
+    /// left out.
     pub fn schema(
         &self,
         key: &str,
         declared: &[Declared],
         ignored: &[String],
+        language: Language,
         untyped: bool,
     ) -> Result<(Schema, Vec<String>), Failure> {
         let (mut fields, mut notes) = (Vec::new(), Vec::new());
@@ -159,7 +203,11 @@ impl Observed {
             FieldType::Text => 1,
             _ => 2,
         });
-        let builder = fields.into_iter().fold(Schema::builder(), |builder, (name, kind)| builder.field(name, kind));
+        let builder = fields.into_iter().fold(Schema::builder(), |builder, (name, kind)| match kind {
+            FieldType::Heading => builder.heading_in(name, language),
+            FieldType::Text => builder.text_in(name, language),
+            other => builder.field(name, other),
+        });
         let schema =
             builder.build().map_err(|e| Failure::new(format_args!("{e} (columns: {}; --field NAME:text)", self.names())))?;
         Ok((schema, notes))
@@ -325,10 +373,18 @@ mod tests {
             json!({"_id": "8", "title": "", "text": "c"}),
         ]);
         assert_eq!(seen.key(None, None).ok().as_deref(), Some("_id"));
-        let (schema, notes) = seen.schema("_id", &[], &[], false).unwrap();
+        let (schema, notes) = seen.schema("_id", &[], &[], Language::English, false).unwrap();
         let fields: Vec<_> = schema.fields().iter().map(|field| (field.name(), field.kind())).collect();
         assert_eq!(fields, [("title", FieldType::Heading), ("text", FieldType::Text)]);
         assert!(notes.len() == 1 && notes[0].contains("\"metadata\""), "{notes:?}");
+    }
+
+    #[test]
+    fn languages_have_the_names_that_the_library_gives_them() {
+        for (name, language) in LANGUAGES {
+            let expected = if language == Language::Neutral { "none".to_owned() } else { language.to_string().to_lowercase() };
+            assert_eq!((name, language_name(language)), (&*expected, name));
+        }
     }
 
     #[test]
@@ -338,7 +394,7 @@ mod tests {
             json!({"id": 1, "n": 1, "f": 1, "b": true, "d": "1976-04-27", "k": "x", "t": long, "m": 1, "e": null}),
             json!({"id": 2, "n": 2, "f": 0.5, "b": false, "d": "1976-04-28", "k": "y", "t": "short", "m": "a", "e": null}),
         ]);
-        let (schema, notes) = seen.schema("id", &[], &[], false).unwrap();
+        let (schema, notes) = seen.schema("id", &[], &[], Language::English, false).unwrap();
         let kind = |name: &str| schema.field(name).map(|field| field.kind());
         assert_eq!(kind("n"), Some(FieldType::Integer));
         assert_eq!(kind("f"), Some(FieldType::Float));
@@ -355,9 +411,11 @@ mod tests {
             json!({"id": "a", "year": "1976", "zip": "01234", "text": "x"}),
             json!({"id": "b", "year": "1981", "zip": "99999", "text": "y"}),
         ]);
-        let (schema, _) = seen.schema("id", &[], &[], true).unwrap();
+        let (schema, _) = seen.schema("id", &[], &[], Language::German, true).unwrap();
         assert_eq!(schema.field("year").unwrap().kind(), FieldType::Integer);
         assert_eq!(schema.field("zip").unwrap().kind(), FieldType::Keyword);
+        let described: Vec<String> = schema.fields().iter().map(described).collect();
+        assert_eq!(described, ["text:text (german)", "year:integer", "zip:keyword"]);
         let made =
             document(&record(json!({"id": "a", "year": "1976", "text": "x"})), "a".to_owned(), &schema, &[], true).unwrap();
         assert_eq!(made.get("year"), Some(&Value::Integer(1976)));
@@ -371,7 +429,7 @@ mod tests {
             json!({"id": 3, "text": "y", "n": 18_446_744_073_709_551_613_u64}),
         ]);
         assert_eq!(seen.key(None, None).ok().as_deref(), Some("_id"));
-        let (schema, _) = seen.schema("_id", &[], &[], false).unwrap();
+        let (schema, _) = seen.schema("_id", &[], &[], Language::English, false).unwrap();
         assert_eq!(schema.field("text").unwrap().kind(), FieldType::Text);
         assert_eq!(schema.field("n").unwrap().kind(), FieldType::Keyword, "too large for an integer");
         // A column that the index has as a field is not its key.
