@@ -1,16 +1,20 @@
 """fossick beside ONNX Runtime and beside a Python pipeline, on the same texts, weights and cores. Run by run.sh.
 
-Three comparisons, each the best of rounds that alternate between the two sides:
+Three comparisons:
 
-judging      query-passage pairs a second. Pairs are the passages that fossick would judge for the first hundred candidates of each
-             query. ONNX Runtime gets them as fossick does, a query's passages at once, sorted by length so that little is padded,
-             with the batch size and the form of the model (export.py) that are fastest here.
-embedding    passages a second, the same way.
-end to end   milliseconds from a question to ten hits, in one thread of calls: tantivy-py and an HNSW index (usearch) of the
-             documents' vectors, reciprocal rank fusion, ONNX Runtime's int8 judge over the first --depth; and `fossick search`. The
-             pipeline reads each document once, up to 512 tokens; fossick judges two passages of each.
+judging      query-passage pairs a second over one fixed list of calls: --calls questions of the collection and one for the casebook,
+             each with the passages of its first hundred candidates as an index has them. Both sides make all calls in the same order,
+             a pass, and rounds alternate between them; the fastest pass of each side counts. ONNX Runtime gets a call's texts at
+             once, as fossick does, and takes the longest first, so that little is padded. Of the forms of the model (export.py),
+             the batch sizes and the two ways to use the cores (all for one batch, or one for each of several) it has those that are
+             fastest over a sample of every call. fossick has its defaults.
+embedding    passages a second, over the same calls without their questions.
+end to end   milliseconds from a question to ten hits, in one thread of calls, the better of two medians: tantivy-py and an HNSW index
+             (usearch) of the documents' vectors, reciprocal rank fusion, ONNX Runtime's int8 judge over the first --depth; and
+             `fossick search`. The pipeline reads each document once, up to 512 tokens; fossick judges two passages of each.
 
-Tokenising is counted on both sides. Memory is the peak of the process that answers the questions.
+Tokenising is counted on both sides. Memory is the peak of the process that answers the questions. Without a collection, its part is
+played by the casebook, for which no judgements lie here, so that there is no nDCG.
 """
 import argparse
 import gzip
@@ -23,7 +27,7 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -34,65 +38,83 @@ from usearch.index import Index
 
 ENCODER, JUDGE = "bge-small-en-v1.5", "ms-marco-minilm-l-12-v2"
 FORMS = {"f32": ["f32"], "int8": ["int8", "int8.tensor", "int8.fused"]}
-BATCHES = [1, 2, 4, 8, 16, 32]
+BATCHES = [1, 2, 4, 8, 16]
 LONGEST = 512
+CANDIDATES = 100
+# One text of so many of every call is in the sample.
+SAMPLED = 4
+# Of the casebook: the first for the rates, all where there is no collection.
+CASEBOOK_QUESTIONS = [
+    "software patent obviousness standard",
+    "can the police search a phone without a warrant",
+    "principal place of business of a corporation",
+    "is burning a flag protected expression",
+    "what counts as gross income",
+]
 
 
 class Model:
-    """One ONNX file, fed with batches of neighbours in length."""
+    """One ONNX file, fed with batches of neighbours in length: one after the other on all threads, or each on one of its own."""
 
-    def __init__(self, onnx, directory, threads):
+    def __init__(self, onnx, directory, threads, abreast):
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1 if abreast else threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         self.session = onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
+        self.pool = ThreadPoolExecutor(threads) if abreast else None
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(LONGEST, strategy="longest_first")
-        self.batch = 8
+        self.batch, self.tokens = 8, 0
 
     def run(self, texts):
-        """One row of output for each text or pair of texts."""
+        """One row of output for each text or pair of texts; `tokens` counts what was read."""
         encoded = self.tokenizer.encode_batch(texts)
+        self.tokens += sum(len(each.ids) for each in encoded)
         order = sorted(range(len(encoded)), key=lambda at: -len(encoded[at].ids))
-        out = [None] * len(encoded)
-        for start in range(0, len(order), self.batch):
-            members = order[start : start + self.batch]
+        batches = [order[start : start + self.batch] for start in range(0, len(order), self.batch)]
+
+        def compute(members):
             shape = (len(members), len(encoded[members[0]].ids))
             ids, mask, types = (np.zeros(shape, np.int64) for _ in range(3))
             for row, at in enumerate(members):
                 length = len(encoded[at].ids)
                 ids[row, :length], mask[row, :length] = encoded[at].ids, 1
                 types[row, :length] = encoded[at].type_ids
-            feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-            for at, row in zip(members, self.session.run(None, feed)[0]):
+            return self.session.run(None, {"input_ids": ids, "attention_mask": mask, "token_type_ids": types})[0]
+
+        out = [None] * len(encoded)
+        for members, rows in zip(batches, (self.pool.map if self.pool else map)(compute, batches)):
+            for at, row in zip(members, rows):
                 out[at] = row
         return np.stack(out)
 
+    def rate(self, calls):
+        """Texts a second over all calls."""
+        begun = time.perf_counter()
+        for call in calls:
+            self.run(call)
+        return sum(map(len, calls)) / (time.perf_counter() - begun)
 
-def rate(work, seconds):
-    """Items a second over at least so long; `work` returns how many it did."""
-    begun, done = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds:
-        done += work()
-    return done / (time.perf_counter() - begun)
 
-
-def fastest(onnx, name, forms, calls, seconds, models, threads):
-    """The form and the batch size that are fastest on `calls`, each call a list of texts."""
+def fastest(onnx, name, forms, calls, models, threads):
+    """The form, the batch size and the way to use the threads that are fastest over a sample of all calls, each a list of texts."""
+    sample = [call[at % SAMPLED :: SAMPLED] for at, call in enumerate(calls)]
     best, best_rate = None, 0.0
     for form in forms:
-        model = Model(onnx / f"{name}.{form}.onnx", models / name, threads)
-        for batch in BATCHES:
-            model.batch, model.form = batch, form
-            model.run(calls[0][: batch * 2])
-            found = rate(lambda: len(model.run(calls[0])), seconds)
-            if found > best_rate:
-                best, best_rate = (model, form, batch), found
-    model, form, batch = best
-    model.batch = batch
-    return model, f"{form}, batches of {batch}"
+        for abreast in [False, True] if threads > 1 else [False]:
+            model = Model(onnx / f"{name}.{form}.onnx", models / name, threads, abreast)
+            model.form, model.abreast = form, abreast
+            for batch in BATCHES:
+                model.batch = batch
+                model.run(sample[0][:batch])
+                found = model.rate(sample)
+                if found > best_rate:
+                    best, best_rate = (model, batch), found
+    model, model.batch = best
+    cores = "each on a core" if model.abreast else "all cores on one"
+    return model, f"{model.form}, batches of {model.batch}, {cores}"
 
 
 # A small process between us and fossick: a child's peak counts what its parent held when it was made.
@@ -128,19 +150,23 @@ class Fossick:
             sys.exit(f"{' '.join(command)}: {done.stderr.strip()}")
         return done.stdout
 
-    def rate(self, kind, pairs, precision, seconds):
-        arguments = ["bench", "--pairs", pairs, f"--{kind}", "--precision", precision, "--rounds", 1, "--seconds", seconds, "--json"]
+    def rate(self, kind, pairs, precision):
+        """Texts a second in a pass over all calls, how many there are, and tokens of each."""
+        arguments = ["bench", "--pairs", pairs, f"--{kind}", "--precision", precision, "--rounds", 1, "--whole", "--json"]
         row = json.loads(self.call(*arguments))[kind][0]
-        return row["pairs_per_s" if kind == "rerank" else "passages_per_s"]
+        one, many = ("pair", "pairs") if kind == "rerank" else ("passage", "passages")
+        return row[f"{many}_per_s"], row[many], row[f"tokens_per_{one}"]
 
-
-def alternate(rounds, ours, theirs):
-    """The best of each side, one round after the other."""
-    best = [0.0, 0.0]
-    for _ in range(rounds):
-        for side, measure in enumerate([ours, theirs]):
-            best[side] = max(best[side], measure())
-    return best
+    def candidates(self, index, questions):
+        """The calls for these questions: each with the passages that a judge would read for its first candidates."""
+        given = "".join(f"{question}\n" for question in questions)
+        depth = ["--rerank", 0, "--candidates", CANDIDATES, "--limit", CANDIDATES]
+        calls = []
+        for line in self.call("search", index, "--json", *depth, given=given).splitlines():
+            response = json.loads(line)
+            read = lambda hit: f"{hit['fields'].get('title', '')}\n{hit['passage']['text']}".strip()
+            calls.append({"query": response["query"], "passages": [read(hit) for hit in response["hits"] if hit["passage"]]})
+        return calls
 
 
 def lines(path):
@@ -185,8 +211,8 @@ class Pipeline:
 def answer(forms, models, threads, documents, questions, depth):
     """The questions through the pipeline, twice, in a process of its own."""
     loaded = {}
-    for name, (onnx, batch) in forms.items():
-        loaded[name] = Model(onnx, models / name, threads)
+    for name, (onnx, batch, abreast) in forms.items():
+        loaded[name] = Model(onnx, models / name, threads, abreast)
         loaded[name].batch = batch
     pipeline = Pipeline(documents, loaded[ENCODER], loaded[JUDGE], depth)
     medians, hits = [], []
@@ -207,111 +233,136 @@ def ndcg(ranked, judged):
     return sum(gains) / sum(gain / np.log2(at + 2) for at, gain in enumerate(ideal))
 
 
+class Collection:
+    """A corpus as a file of JSON lines, questions for it, and which documents answer them, where that is known."""
+
+    def __init__(self, folder, casebook, most):
+        if folder is None:
+            self.name, self.corpus, self.qrels = "the casebook", casebook, {}
+            self.questions = [(text, text) for text in CASEBOOK_QUESTIONS][:most]
+        else:
+            first = lambda name: next(path for path in (folder / name, folder / f"{name}.gz") if path.exists())
+            self.name, self.corpus, self.qrels = folder.name, first("corpus.jsonl"), {}
+            for line in (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+                query, document, grade = line.split("\t")
+                self.qrels.setdefault(query, {})[document] = int(grade)
+            # Judged ones, in the order of the file.
+            self.questions = [(q["_id"], q["text"]) for q in lines(first("queries.jsonl")) if q["_id"] in self.qrels][:most]
+        documents = lines(self.corpus)
+        self.keys = [document.get("_id", document.get("id")) for document in documents]
+        self.documents = [f"{document.get('title', '')}\n{document['text']}".strip() for document in documents]
+
+    def quality(self, ranked):
+        """The mean nDCG@10 of a list of keys for each question."""
+        if not self.qrels:
+            return None
+        return statistics.mean(ndcg(keys, self.qrels[key]) for (key, _), keys in zip(self.questions, ranked))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fossick", required=True, help="the program")
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--onnx", type=Path, required=True, help="where export.py wrote to")
     parser.add_argument("--work", type=Path, required=True, help="a folder for indexes and pairs")
-    parser.add_argument("--collection", type=Path, required=True, help="corpus.jsonl, queries.jsonl (or .gz) and qrels/test.tsv")
-    parser.add_argument("--casebook", type=Path, required=True, help="the example's digests, to judge for one question")
-    parser.add_argument("--questions", type=int, default=20)
-    parser.add_argument("--depth", type=int, default=50)
+    parser.add_argument("--collection", type=Path, help="corpus.jsonl, queries.jsonl (or .gz) and qrels/test.tsv")
+    parser.add_argument("--casebook", type=Path, required=True, help="the example's digests")
+    parser.add_argument("--questions", type=int, default=12, help="asked end to end")
+    parser.add_argument("--calls", type=int, default=2, help="questions of the collection in a pass, beside the casebook's")
+    parser.add_argument("--depth", type=int, default=50, help="candidates judged end to end")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     arguments.work.mkdir(parents=True, exist_ok=True)
     fossick = Fossick(arguments.fossick, arguments.models, arguments.work)
+    collection = Collection(arguments.collection, arguments.casebook, arguments.questions)
+    index, casebook = arguments.work / "index", arguments.work / "casebook"
+    for directory, corpus in ((index, collection.corpus), (casebook, arguments.casebook)):
+        # One of an earlier program would keep the way in which that cut passages.
+        shutil.rmtree(directory, ignore_errors=True)
+        fossick.call("index", directory, corpus)
 
-    # The questions: judged ones, in the order of the file; the corpus as fossick reads it.
-    first = lambda name: next(path for path in (arguments.collection / name, arguments.collection / f"{name}.gz") if path.exists())
-    qrels = {}
-    for line in (arguments.collection / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, grade = line.split("\t")
-        qrels.setdefault(query, {})[document] = int(grade)
-    questions = [(q["_id"], q["text"]) for q in lines(first("queries.jsonl")) if q["_id"] in qrels][: arguments.questions]
-    corpus = lines(first("corpus.jsonl"))
-    documents = [f"{document.get('title', '')}\n{document['text']}".strip() for document in corpus]
-    index = arguments.work / "index"
-    # One of an earlier program would keep the way in which that cut passages.
-    shutil.rmtree(index, ignore_errors=True)
-    fossick.call("index", index, first("corpus.jsonl"))
+    texts = [text for _, text in collection.questions]
+    calls = fossick.candidates(index, [text for text in texts if text != CASEBOOK_QUESTIONS[0]][: arguments.calls])
+    calls += fossick.candidates(casebook, CASEBOOK_QUESTIONS[:1])
+    calls_path = arguments.work / "pairs.jsonl"
+    calls_path.write_text("".join(json.dumps(call) + "\n" for call in calls), encoding="utf-8")
 
-    # The pairs: what the judge would read for the first hundred candidates.
-    given = "".join(f"{text}\n" for _, text in questions)
-    pairs_path = arguments.work / "pairs.jsonl"
-    pairs = []
-    for line in fossick.call("search", index, "--json", "--rerank", 0, "--candidates", 100, "--limit", 100, given=given).splitlines():
-        response = json.loads(line)
-        hits = [hit for hit in response["hits"] if hit["passage"]]
-        heading = lambda hit: f"{hit['fields'].get('title', '')}\n{hit['passage']['text']}".strip()
-        pairs.append({"query": response["query"], "passages": [heading(hit) for hit in hits]})
-    digests = [f"{digest['title']}\n{digest['text']}" for digest in lines(arguments.casebook)]
-    pairs.append({"query": "software patent obviousness standard", "passages": digests[:100]})
-    pairs_path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
-
-    judged = [[(pair["query"], passage) for passage in pair["passages"]] for pair in pairs]
-    passages = [pair["passages"] for pair in pairs]
-    report = {"threads": threads, "questions": len(questions), "pairs": sum(map(len, judged))}
-    results = {}
-    chosen = {}
+    judged = [[(call["query"], passage) for passage in call["passages"]] for call in calls]
+    passages = [call["passages"] for call in calls]
+    results, chosen = {}, {}
     for kind, name, calls in (("rerank", JUDGE, judged), ("embed", ENCODER, passages)):
         for precision in ("f32", "int8"):
-            trial = min(arguments.seconds / 3, 3)
-            model, how = fastest(arguments.onnx, name, FORMS[precision], calls, trial, arguments.models, threads)
-            turn = iter(range(10**9))
-            theirs = lambda: rate(lambda: len(model.run(calls[next(turn) % len(calls)])), arguments.seconds)
-            ours = lambda: fossick.rate(kind, pairs_path, precision, arguments.seconds)
-            found = alternate(arguments.rounds, ours, theirs)
-            results[f"{kind}_{precision}"] = {"fossick": found[0], "onnxruntime": found[1], "onnxruntime_as": how}
+            model, how = fastest(arguments.onnx, name, FORMS[precision], calls, arguments.models, threads)
+            ours = theirs = 0.0
+            for _ in range(arguments.rounds):
+                rate, count, tokens = fossick.rate(kind, calls_path, precision)
+                ours, model.tokens = max(ours, rate), 0
+                theirs = max(theirs, model.rate(calls))
+            expected, found = sum(map(len, calls)), model.tokens / count
+            if count != expected or abs(tokens - found) > 0.1:
+                sys.exit(f"{kind}: fossick read {count} texts of {tokens} tokens, ONNX Runtime {expected} of {found:.1f}")
+            measured = {"fossick": ours, "onnxruntime": theirs, "onnxruntime_as": how, "texts": count, "tokens": tokens}
+            results[f"{kind}_{precision}"] = measured
             if precision == "int8":
-                chosen[kind] = model
-            print(f"{kind} {precision}: fossick {found[0]:.1f}/s, onnxruntime {found[1]:.1f}/s ({how}): {found[0] / found[1]:.2f}x", flush=True)
+                chosen[name] = (arguments.onnx / f"{name}.{model.form}.onnx", model.batch, model.abreast)
+            print(f"{kind} {precision}: fossick {ours:.1f}/s, ONNX Runtime {theirs:.1f}/s ({how}): {ours / theirs:.2f}", flush=True)
 
     # End to end, in one process each. fossick's own clock leaves its start out, and Python's likewise.
-    forms = {name: (arguments.onnx / f"{name}.{chosen[kind].form}.onnx", chosen[kind].batch) for kind, name in
-             (("embed", ENCODER), ("rerank", JUDGE))}
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        texts = [text for _, text in questions]
-        theirs = process.submit(answer, forms, arguments.models, threads, documents, texts, arguments.depth).result()
-    ranked = [[corpus[number]["_id"] for number in hits] for hits in theirs["hits"]]
-    asked, ours = [], []
+        answered = process.submit(answer, chosen, arguments.models, threads, collection.documents, texts, arguments.depth).result()
+    given = "".join(f"{text}\n" for text in texts)
+    depth = ["--rerank", arguments.depth, "--candidates", CANDIDATES, "--limit", 10]
+    asked, medians = [], []
     for _ in range(2):
-        out = fossick.call("search", index, "--json", "--no-cache", "--rerank", arguments.depth, "--candidates", 100, "--limit", 10, given=given)
+        out = fossick.call("search", index, "--json", "--no-cache", *depth, given=given)
         asked = [json.loads(line) for line in out.splitlines()]
-        ours.append(statistics.median(response["timings_ms"]["total"] for response in asked))
-    quality = lambda lists: statistics.mean(ndcg(list_, qrels[key]) for (key, _), list_ in zip(questions, lists))
-    results["end_to_end"] = {
-        "fossick_ms": min(ours), "python_ms": theirs["ms"], "depth": arguments.depth,
-        "fossick_ndcg10": quality([[hit["key"] for hit in response["hits"]] for response in asked]), "python_ndcg10": quality(ranked),
-        "fossick_mb": megabytes(int(fossick.peak.read_text())),
-        "python_mb": theirs["mb"],
+        medians.append(statistics.median(response["timings_ms"]["total"] for response in asked))
+    end = {
+        "depth": arguments.depth,
+        "fossick_ms": min(medians), "python_ms": answered["ms"],
+        "fossick_ndcg10": collection.quality([[hit["key"] for hit in response["hits"]] for response in asked]),
+        "python_ndcg10": collection.quality([[collection.keys[number] for number in hits] for hits in answered["hits"]]),
+        "fossick_mb": megabytes(int(fossick.peak.read_text())), "python_mb": answered["mb"],
     }
-    end = results["end_to_end"]
+    report(arguments, threads, collection, results, end)
 
-    ratios = {
-        "rerank_int8_vs_ort_int8": results["rerank_int8"]["fossick"] / results["rerank_int8"]["onnxruntime"],
-        "rerank_f32_vs_ort_f32": results["rerank_f32"]["fossick"] / results["rerank_f32"]["onnxruntime"],
-        "embed_int8_vs_ort_int8": results["embed_int8"]["fossick"] / results["embed_int8"]["onnxruntime"],
-        "end_to_end_vs_python": end["python_ms"] / end["fossick_ms"],
-    }
-    print(f"\n{report['pairs']} pairs, {threads} threads\n")
+
+def report(arguments, threads, collection, results, end):
+    """Prints the table and where fossick loses, and writes the JSON."""
+    rerank, embed = results["rerank_int8"], results["embed_int8"]
+    print(f"\n{threads} threads. Rates: {rerank['texts']} pairs of {rerank['tokens']:.1f} tokens in the mean, {embed['texts']} passages of "
+          f"{embed['tokens']:.1f}, from {arguments.calls} questions to {collection.name} and one to the casebook; the fastest of "
+          f"{arguments.rounds} passes. End to end: {len(collection.questions)} questions to {collection.name}.\n")
     print("| | fossick | other | ratio | the other |\n|---|---:|---:|---:|---|")
+    ratios = {}
     for key, what in (("rerank_int8", "judging, int8, pairs/s"), ("rerank_f32", "judging, f32, pairs/s"),
                       ("embed_int8", "embedding, int8, passages/s"), ("embed_f32", "embedding, f32, passages/s")):
         row = results[key]
-        print(f"| {what} | {row['fossick']:.1f} | {row['onnxruntime']:.1f} | {row['fossick'] / row['onnxruntime']:.2f} | "
+        ratios[what] = row["fossick"] / row["onnxruntime"]
+        print(f"| {what} | {row['fossick']:.1f} | {row['onnxruntime']:.1f} | {ratios[what]:.2f} | "
               f"ONNX Runtime {onnxruntime.__version__}, {row['onnxruntime_as']} |")
-    print(f"| question to ten hits, {arguments.depth} judged, ms | {end['fossick_ms']:.0f} | {end['python_ms']:.0f} | "
-          f"{ratios['end_to_end_vs_python']:.2f} | tantivy-py, usearch, ONNX Runtime int8 |")
-    print(f"| nDCG@10 of these {len(questions)} questions | {end['fossick_ndcg10']:.3f} | {end['python_ndcg10']:.3f} | | the same |")
-    print(f"| peak memory, MB | {end['fossick_mb']:.0f} | {end['python_mb']:.0f} | {end['python_mb'] / end['fossick_mb']:.2f} | the same |")
-    losing = [name for name, ratio in ratios.items() if ratio < 1]
-    print(f"\nfossick loses: {', '.join(losing) if losing else 'nowhere here'}")
+    for what, ours, theirs, digits, ratio in (
+        (f"question to ten hits, {end['depth']} judged, ms", end["fossick_ms"], end["python_ms"], 0, lambda a, b: b / a),
+        ("nDCG@10", end["fossick_ndcg10"], end["python_ndcg10"], 3, lambda a, b: a / b),
+        ("peak memory, MB", end["fossick_mb"], end["python_mb"], 0, lambda a, b: b / a),
+    ):
+        if ours is None:
+            print(f"| {what} | - | - | | no judgements: set FOSSICK_COLLECTION |")
+            continue
+        ratios[what] = ratio(ours, theirs) if ours and theirs else float("nan")
+        print(f"| {what} | {ours:.{digits}f} | {theirs:.{digits}f} | {ratios[what]:.2f} | tantivy-py, usearch, ONNX Runtime int8 |")
+    losing = [f"{what} ({ratio:.2f})" for what, ratio in ratios.items() if not ratio >= 1]
+    print(f"\nfossick loses: {'; '.join(losing) if losing else 'nowhere here'}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({**ratios, "measured": {**report, **results}}, indent=1) + "\n", encoding="utf-8")
+        of = lambda key: results[key]["fossick"] / results[key]["onnxruntime"]
+        named = {
+            "rerank_int8_vs_ort_int8": of("rerank_int8"), "rerank_f32_vs_ort_f32": of("rerank_f32"),
+            "embed_int8_vs_ort_int8": of("embed_int8"), "end_to_end_vs_python": end["python_ms"] / end["fossick_ms"],
+        }
+        measured = {"threads": threads, "collection": collection.name, "questions": len(collection.questions), **results, "end_to_end": end}
+        arguments.json.write_text(json.dumps({**named, "measured": measured}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,20 @@ fn bench_says_how_well_searches_keep_to_a_deadline() {
 }
 
 #[test]
+fn a_whole_round_of_bench_is_every_pair_once() {
+    let shell = Shell::new();
+    let lines = [
+        "{\"query\": \"a\", \"passages\": [\"b\", \"c\"]}",
+        "{\"query\": \"d\", \"passages\": []}",
+        "{\"query\": \"e\", \"passages\": [\"f\"]}",
+    ];
+    shell.write("pairs.jsonl", lines.join("\n"));
+    let found = shell.run("bench --pairs pairs.jsonl --rerank --embed --precision int8 --whole --rounds 2 --json").json();
+    assert_eq!((found["rerank"][0]["pairs"].as_u64(), found["embed"][0]["passages"].as_u64()), (Some(3), Some(3)));
+    shell.run("bench --whole --seconds 1").refused(2, &["--whole", "--seconds"]);
+}
+
+#[test]
 fn bench_refuses_pairs_that_are_none() {
     let shell = Shell::new();
     shell.write("bad.jsonl", "{\"query\": \"a\", \"passages\": [\"b\"]}\n{\"query\": \"a\"}\n").write("none.jsonl", "");

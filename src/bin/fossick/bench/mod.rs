@@ -39,7 +39,8 @@ const STEP: usize = 16;
 ///
 /// Query-passage pairs judged and passages embedded in a second, on each device (or that of --device) in each precision (or that of
 /// --precision), and how long the first stage takes: on an index of yours in each mode, or on a generated one with no filter, with one that
-/// keeps half and with one that keeps a hundredth, beside the recall of the vectors' hundred nearest. Rates are the best of --rounds rounds of at least --seconds each, after a warm-up;
+/// keeps half and with one that keeps a hundredth, beside the recall of the vectors' hundred nearest. Rates are the best of --rounds rounds of at least --seconds each, or of all pairs once
+/// where --whole is given, after a warm-up;
 /// times are those that half and 95 % of the searches stayed within. Without --rerank, --embed, --search or --deadline the first three are measured.
 #[derive(Args)]
 pub struct Arguments {
@@ -82,6 +83,10 @@ pub struct Arguments {
     /// Rounds
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
+    /// Make a round of judging or embedding all pairs once, one call for each query, however long that takes: what is to be compared with
+    /// other programs has to be the same work
+    #[arg(long, conflicts_with = "seconds")]
+    whole: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -230,17 +235,19 @@ impl Rate {
     }
 }
 
-/// The fastest of some rounds of `step`, which does the work of a step and tells how many items and tokens it was.
-fn fastest<E>(arguments: &Arguments, mut step: impl FnMut(usize) -> Result<(usize, usize), E>) -> Result<Rate, E> {
-    step(0)?;
+/// The fastest of some rounds of `step`, which does the work of one of so many steps and tells how many items and tokens it was.
+/// Rounds by time go on where the one before ended; whole ones do every step once, in order.
+fn fastest<T, E>(arguments: &Arguments, steps: &[T], mut step: impl FnMut(&T) -> Result<(usize, usize), E>) -> Result<Rate, E> {
+    let mut next = steps.iter().cycle();
+    steps.iter().take(1).try_for_each(|first| step(first).map(drop))?;
     let mut best = Rate::default();
-    let mut at = 0;
     for _ in 0..arguments.rounds {
         let begun = Instant::now();
-        let mut rate = Rate::default();
-        while begun.elapsed().as_secs_f64() < arguments.seconds {
+        let (mut rate, mut done) = (Rate::default(), 0);
+        while if arguments.whole { done < steps.len() } else { begun.elapsed().as_secs_f64() < arguments.seconds } {
+            let Some(at) = next.next() else { break };
             let (items, tokens) = step(at)?;
-            (rate.items, rate.tokens, at) = (rate.items + items, rate.tokens + tokens, at + 1);
+            (rate.items, rate.tokens, done) = (rate.items + items, rate.tokens + tokens, done + 1);
         }
         rate.time = begun.elapsed();
         if rate.per_second(rate.tokens) > best.per_second(best.tokens) {
@@ -253,14 +260,14 @@ fn fastest<E>(arguments: &Arguments, mut step: impl FnMut(usize) -> Result<(usiz
 fn judging(judge: &CrossEncoder, pairs: &[Pairs], arguments: &Arguments) -> Result<Json, ModelError> {
     // As a search does it: one call for all candidates of a query.
     let filled: Vec<&Pairs> = pairs.iter().filter(|pairs| !pairs.passages.is_empty()).collect();
-    let rate = fastest(arguments, |at| {
-        let Pairs { query, passages } = filled[at % filled.len()];
+    let rate = fastest(arguments, &filled, |Pairs { query, passages }| {
         let judged = judge.judge(query, passages)?;
         Ok::<_, ModelError>((judged.len(), judged.iter().map(|judgement| judgement.tokens).sum()))
     })?;
     Ok(json!({
         "device": judge.device().info().to_string(),
         "precision": judge.device().precision().to_string(),
+        "pairs": rate.items,
         "pairs_per_s": rounded(rate.per_second(rate.items)),
         "tokens_per_s": rounded(rate.per_second(rate.tokens)),
         "tokens_per_pair": rounded(rate.tokens as f64 / rate.items.max(1) as f64),
@@ -268,15 +275,19 @@ fn judging(judge: &CrossEncoder, pairs: &[Pairs], arguments: &Arguments) -> Resu
 }
 
 fn embedding(encoder: &Encoder, pairs: &[Pairs], arguments: &Arguments) -> Result<Json, ModelError> {
-    let passages: Vec<&String> = pairs.iter().flat_map(|pairs| &pairs.passages).collect();
-    let steps: Vec<&[&String]> = passages.chunks(2 * STEP).collect();
-    let rate = fastest(arguments, |at| {
-        let embedded = encoder.encode_passages(steps[at % steps.len()])?;
+    let all: Vec<&String> = pairs.iter().flat_map(|pairs| &pairs.passages).collect();
+    let steps: Vec<Vec<&String>> = match arguments.whole {
+        true => pairs.iter().map(|pairs| pairs.passages.iter().collect()).filter(|step: &Vec<_>| !step.is_empty()).collect(),
+        false => all.chunks(2 * STEP).map(<[&String]>::to_vec).collect(),
+    };
+    let rate = fastest(arguments, &steps, |step| {
+        let embedded = encoder.encode_passages(step)?;
         Ok::<_, ModelError>((embedded.len(), embedded.iter().map(|embedding| embedding.tokens).sum()))
     })?;
     Ok(json!({
         "device": encoder.device().info().to_string(),
         "precision": encoder.device().precision().to_string(),
+        "passages": rate.items,
         "passages_per_s": rounded(rate.per_second(rate.items)),
         "tokens_per_s": rounded(rate.per_second(rate.tokens)),
         "tokens_per_passage": rounded(rate.tokens as f64 / rate.items.max(1) as f64),
