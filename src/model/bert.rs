@@ -10,13 +10,14 @@
 use burn::tensor::activation::{gelu, gelu_approximate, relu, tanh};
 use burn::tensor::module::{attention, embedding, layer_norm, linear};
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Int, Tensor};
 
 use super::Device;
 use super::batch::Sequence;
 use super::config::{Activation, Config};
 use super::precision::Precision;
 use super::shapes::Shape;
+use super::transfer::up;
 use super::weights::Weights;
 use crate::error::ModelError;
 
@@ -42,8 +43,8 @@ impl Dense {
     fn new(weight: Vec<f32>, bias: Vec<f32>, [outputs, inputs]: [usize; 2], precision: Precision, device: &Device) -> Self {
         let half = precision == Precision::F16;
         let dtype = if half { DType::F16 } else { DType::F32 };
-        let weight: Tensor<2> = Tensor::from_data(TensorData::new(weight, [outputs, inputs]), (device.burn(), dtype));
-        Self { weight: weight.transpose(), bias: Tensor::from_data(TensorData::new(bias, [outputs]), device.burn()), half }
+        let weight: Tensor<2> = up(weight, [outputs, inputs], (device.burn(), dtype));
+        Self { weight: weight.transpose(), bias: up(bias, [outputs], device.burn()), half }
     }
 
     /// `NAME.weight` and `NAME.bias` of the network, in the device's precision.
@@ -71,7 +72,7 @@ struct Norm {
 impl Norm {
     fn read(weights: &Weights, name: &str, config: &Config, device: &Device) -> Result<Self, ModelError> {
         let (weight, bias) = weights.norm(name, config.hidden)?;
-        let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [config.hidden]), device.burn());
+        let tensor = |values: Vec<f32>| up(values, [config.hidden], device.burn());
         Ok(Self { weight: tensor(weight), bias: tensor(bias), epsilon: config.epsilon })
     }
 
@@ -160,8 +161,7 @@ impl Bert {
     /// Reads the weights onto the device.
     pub(super) fn read(weights: &Weights, config: &Config, device: &Device) -> Result<Self, ModelError> {
         let table = |name: &str, rows: usize| weights.network(&format!("embeddings.{name}.weight"), &[rows, config.hidden]);
-        let tensor =
-            |values: Vec<f32>, rows: usize| Tensor::<2>::from_data(TensorData::new(values, [rows, config.hidden]), device.burn());
+        let tensor = |values: Vec<f32>, rows: usize| -> Tensor<2> { up(values, [rows, config.hidden], device.burn()) };
         let types = table("token_type_embeddings", config.types)?;
         let (first, rest) = types.split_at(config.hidden);
         // A model with one type has no second one to add.
@@ -174,7 +174,7 @@ impl Bert {
             words: tensor(table("word_embeddings", config.vocabulary)?, config.vocabulary),
             positions: tensor(positions, config.positions).unsqueeze(),
             second: tensor(second, 1).unsqueeze(),
-            places: Tensor::from_data(TensorData::new(places, [1, config.positions]), device.burn()),
+            places: up(places, [1, config.positions], device.burn()),
             norm: Norm::read(weights, "embeddings.LayerNorm", config, device)?,
             layers: (0..config.layers).map(|index| Layer::read(weights, index, config, device)).collect::<Result<_, _>>()?,
             config: config.clone(),
@@ -194,7 +194,7 @@ impl Bert {
             rows.extend([ids.len() as i32, second as i32]);
             rows.extend(ids.iter().chain(std::iter::repeat(&pad)).take(length).map(|&id| id as i32));
         }
-        let rows = Tensor::<2, Int>::from_data(TensorData::new(rows, [count, 2 + length]), self.device.burn());
+        let rows: Tensor<2, Int> = up(rows, [count, 2 + length], self.device.burn());
         let places = || self.places.clone().narrow(1, 0, length).expand([count, length]);
         let from = |column: usize| rows.clone().narrow(1, column, 1).expand([count, length]);
         let padding = places().greater_equal(from(0));

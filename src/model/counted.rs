@@ -1,4 +1,5 @@
-//! What a GPU would feel of a batch, counted on whatever adapter there is: kernel launches, shaders, memory; and its loss.
+//! What a GPU would feel of a batch, counted on whatever adapter there is: kernel launches, shaders, what goes up and down, memory; and its
+//! loss.
 //!
 //! Tests alone. They need an adapter, of software too, and say that they are skipped where there is none; with `FOSSICK_REQUIRE_WGPU` in
 //! the environment they fail instead.
@@ -19,6 +20,7 @@ use super::batch::Sequence;
 use super::config::Config;
 use super::files::ModelFiles;
 use super::network::Scorer;
+use super::transfer::tests::{Crossed, Way, crossing};
 use super::weights::Weights;
 use super::{Device, DeviceKind, Precision};
 use crate::mapped::Mapped;
@@ -154,26 +156,42 @@ fn tiny_batch(query: usize, round: usize) -> Vec<Sequence> {
     (0..1 + query % 5).map(sequence).collect()
 }
 
+/// How many tensors a cross-encoder sends up when it is loaded, and how many numbers these have.
+fn sizes(config: &Config) -> (usize, usize) {
+    let Config { hidden, intermediate, positions, vocabulary, layers, .. } = *config;
+    let dense = |inputs: usize, outputs: usize| inputs * outputs + outputs;
+    let embeddings = (vocabulary + positions + 1) * hidden + positions;
+    let layer = 4 * dense(hidden, hidden) + dense(hidden, intermediate) + dense(intermediate, hidden) + 2 * 2 * hidden;
+    let head = dense(hidden, hidden) + dense(hidden, 1);
+    (4 + 2 + layers * 2 * (6 + 2) + 2 * 2, embeddings + 2 * hidden + layers * layer + head)
+}
+
 /// The kernels of a layer are the same however many sequences there are; nothing is compiled for a shape that was there before.
 #[test]
-fn a_second_batch_of_a_shape_compiles_nothing_and_launches_as_many_kernels() {
+fn a_batch_is_one_tensor_up_and_one_down_and_the_second_of_a_shape_compiles_nothing() {
     let _alone = alone();
     let Some(device) = adapter() else { return };
     let files = judge_files();
-    let scorer = Scorer::read(&files.weights, &files.config, &device).unwrap();
+    let (scorer, loading) = crossing(|| Scorer::read(&files.weights, &files.config, &device).unwrap());
+    // Each tensor of the file, with one more for the numbers of the positions; of the types' table, the difference of both.
+    let (tensors, numbers) = sizes(&files.config);
+    assert_eq!(loading, Crossed { up: Way { tensors, bytes: 4 * numbers }, down: Way::default() });
+    println!("loading: {tensors} tensors, {} bytes up", loading.up.bytes);
     let mut known = HashSet::new();
     let mut launches = Vec::new();
     for (batch, lengths) in [[60, 40, 33], [64, 50, 35], [61, 62, 63], [40, 33, 34]].into_iter().enumerate() {
         let sequences: Vec<Sequence> = lengths.iter().map(|&length| sequence(length, batch)).collect();
         let (observer, kernels) = (Arc::new(Launches::default()), LaunchedKernels::new());
         let watching = LaunchObservation::new(observer.clone());
-        logits(&scorer, &sequences);
+        let (_, Crossed { up, down }) = crossing(|| logits(&scorer, &sequences));
         drop(watching);
+        // Three sequences are filled up to 64 tokens, with two numbers more for each; a logit comes back for each.
+        assert_eq!((up, down), (Way { tensors: 1, bytes: 4 * 3 * (64 + 2) }, Way { tensors: 1, bytes: 4 * 3 }));
         let launched: usize = observer.counts().values().sum();
         let before = known.len();
         known.extend(kernels.finish());
         let shaders = known.len() - before;
-        println!("batch {batch}: {launched} launches, {shaders} new shaders, {} bytes up, 12 bytes down", 3 * (64 + 2) * 4);
+        println!("batch {batch}: {launched} launches, {shaders} new shaders, {} bytes up, {} bytes down", up.bytes, down.bytes);
         launches.push((launched, shaders));
         if batch == 3 {
             observer.counts().iter().for_each(|(kernel, count)| println!("{count:>4} {kernel}"));
@@ -201,6 +219,19 @@ fn a_device_lost_between_two_batches_is_replaced_by_the_cpu() {
     assert_eq!(logits(&scorer, &sequences), cpu);
     println!("{}", scorer.lost().unwrap());
     assert!(healthy.iter().zip(&cpu).all(|(gpu, cpu)| (gpu - cpu).abs() < 0.5), "{healthy:?} {cpu:?}");
+}
+
+#[test]
+fn a_device_lost_before_its_weights_go_up_is_replaced_by_the_cpu_at_once() {
+    let _alone = alone();
+    let Some((device, wgpu)) = own_adapter() else { return };
+    wgpu.destroy();
+    let _ = wgpu.poll(wgpu::PollType::wait_indefinitely());
+    let files = judge_files();
+    let scorer = Scorer::open(&files, &device).unwrap();
+    println!("{}", scorer.lost().unwrap());
+    let sequences = [sequence(20, 1), sequence(30, 2)];
+    assert_eq!(logits(&scorer, &sequences), logits(&Scorer::open(&files, &Device::cpu()).unwrap(), &sequences));
 }
 
 /// `cargo test --lib memory_of_a_device -- --ignored --nocapture`

@@ -231,3 +231,94 @@ impl CpuClassifier {
         pooled.chunks_exact(self.weight.len()).map(logit).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::super::files::ModelFiles;
+    use super::*;
+
+    static FILES: LazyLock<ModelFiles> = LazyLock::new(|| {
+        ModelFiles::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ms-marco-minilm-l-12-v2")).unwrap()
+    });
+    static NETWORK: LazyLock<CpuBert> =
+        LazyLock::new(|| CpuBert::read(&FILES.weights, &FILES.config, CpuPrecision::Int8).unwrap());
+
+    /// A table of the network, as rows of f64.
+    fn table(name: &str, rows: usize) -> Vec<Vec<f64>> {
+        let hidden = FILES.config.hidden;
+        let values = FILES.weights.network(name, &[rows, hidden]).unwrap();
+        values.chunks(hidden).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
+    }
+
+    fn sequences() -> impl Strategy<Value = Vec<Sequence>> {
+        let ids = prop::collection::vec(0..FILES.config.vocabulary as u32, 1..40);
+        let sequence = (ids, any::<prop::sample::Index>()).prop_map(|(ids, second)| Sequence {
+            // No token may be of type 1.
+            second: second.index(ids.len() + 1),
+            ids,
+            truncated: false,
+        });
+        prop::collection::vec(sequence, 1..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// The plain twin: the sum of three rows, normalised, in f64.
+        #[test]
+        fn a_token_is_its_word_its_place_and_its_type(batch in sequences()) {
+            static TABLES: LazyLock<[Vec<Vec<f64>>; 3]> = LazyLock::new(|| {
+                let config = &FILES.config;
+                [("word", config.vocabulary), ("position", config.positions), ("token_type", config.types)]
+                    .map(|(name, rows)| table(&format!("embeddings.{name}_embeddings.weight"), rows))
+            });
+            let [words, positions, types] = &*TABLES;
+            let (weight, bias) = FILES.weights.norm("embeddings.LayerNorm", FILES.config.hidden).unwrap();
+            let tokens = batch.iter().map(|sequence| sequence.ids.len()).sum();
+            let found = NETWORK.embed(&batch.iter().collect::<Vec<_>>(), tokens);
+            let mut rows = found.chunks_exact(FILES.config.hidden);
+            for sequence in &batch {
+                for (at, &id) in sequence.ids.iter().enumerate() {
+                    let kind = if at < sequence.second { &types[0] } else { &types[1] };
+                    let both = words[id as usize].iter().zip(&positions[at]);
+                    let sums: Vec<f64> = both.zip(kind).map(|((word, position), kind)| word + position + kind).collect();
+                    let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+                    let variance = sums.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / sums.len() as f64;
+                    let scale = 1.0 / (variance + FILES.config.epsilon).sqrt();
+                    for (i, &found) in rows.next().unwrap().iter().enumerate() {
+                        let expected = (sums[i] - mean) * scale * f64::from(weight[i]) + f64::from(bias[i]);
+                        prop_assert!((f64::from(found) - expected).abs() < 1e-4, "{found}, not {expected}, token {at}");
+                    }
+                }
+            }
+            prop_assert!(rows.next().is_none());
+        }
+
+        /// The plain twin: a dense layer, tanh, and a product with one row, in f64.
+        #[test]
+        fn a_logit_is_what_pooler_and_classifier_make_of_the_first_token(rows in 1usize..20, size in 0.01f32..5.0, seed in any::<u32>()) {
+            static HEAD: LazyLock<CpuClassifier> = LazyLock::new(|| CpuClassifier::read(&FILES.weights, &FILES.config).unwrap());
+            static POOLER: LazyLock<Vec<Vec<f64>>> = LazyLock::new(|| table("pooler.dense.weight", FILES.config.hidden));
+            let hidden = FILES.config.hidden;
+            let pooler_bias = FILES.weights.network("pooler.dense.bias", &[hidden]).unwrap();
+            let weight = FILES.weights.head("classifier.weight", &[1, hidden]).unwrap();
+            let bias = FILES.weights.head("classifier.bias", &[1]).unwrap()[0];
+            let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed);
+            let first: Vec<f32> = (0..rows * hidden).map(|i| (hash(i) as f32 / u32::MAX as f32 - 0.5) * size).collect();
+            let found = HEAD.forward(&first);
+            prop_assert_eq!(found.len(), rows);
+            for (row, found) in first.chunks_exact(hidden).zip(found) {
+                let pooled = POOLER.iter().zip(&pooler_bias).map(|(weights, &bias)| {
+                    (weights.iter().zip(row).map(|(w, &x)| w * f64::from(x)).sum::<f64>() + f64::from(bias)).tanh()
+                });
+                let expected = pooled.zip(&weight).map(|(x, &w)| x * f64::from(w)).sum::<f64>() + f64::from(bias);
+                prop_assert!((f64::from(found) - expected).abs() < 1e-3, "{found}, not {expected}");
+            }
+        }
+    }
+}

@@ -26,6 +26,7 @@ mod precision;
 mod shapes;
 mod standby;
 mod tokenize;
+mod transfer;
 mod turns;
 mod weights;
 

@@ -17,6 +17,7 @@ use super::files::ModelFiles;
 use super::precision::CpuPrecision;
 use super::shapes::{Room, Shape};
 use super::standby::{Load, Standby};
+use super::transfer::down;
 use super::weights::Weights;
 use crate::error::ModelError;
 use crate::parallel;
@@ -58,6 +59,9 @@ pub(super) struct OnGpu<H> {
 
 impl<H> OnGpu<H> {
     /// `head` is read after it is known that there is room.
+    ///
+    /// # Errors
+    /// [`ModelError::Compute`] is the device's own failure.
     fn read(
         weights: &Weights,
         config: &Config,
@@ -65,14 +69,17 @@ impl<H> OnGpu<H> {
         head: impl FnOnce() -> Result<H, ModelError>,
     ) -> Result<Self, ModelError> {
         let room = Room::new(config, device.info())?;
-        Ok(Self {
+        let read = Self {
             bert: Bert::read(weights, config, device)?,
             head: head()?,
             room,
             budget: device.budget(),
             #[cfg(test)]
             fuse: tests::Fuse::default(),
-        })
+        };
+        // What goes up is not waited for, and a driver that has no memory for it says so later.
+        let failed = |reason| ModelError::Compute { device: device.info().to_string(), reason };
+        device.burn().sync().map(|()| read).map_err(|e| failed(format!("{e:?}")))
     }
 
     /// What `rows` makes of a batch: as many numbers for each sequence as `wanted` says, the padding cut off. One way to the
@@ -92,7 +99,7 @@ impl<H> OnGpu<H> {
             let part = &batch[part];
             let output = rows(self, part, self.room.shape(part.len(), longest));
             let [_, stride, width] = output.dims();
-            let numbers = output.try_to_vec_as::<f32>().map_err(|e| format!("{e:?}"))?;
+            let numbers = down(&output)?;
             for (sequence, numbers) in part.iter().zip(numbers.chunks_exact(stride * width)) {
                 let size = wanted(sequence) * width;
                 values.extend_from_slice(&numbers[..size]);
@@ -163,7 +170,7 @@ impl Network {
         Self::new(weights, config, device, None)
     }
 
-    /// Reads the weights onto the device; a GPU that fails later is replaced by the CPU, by the same files.
+    /// Reads the weights onto the device; a GPU that fails meanwhile or later is replaced by the CPU, by the same files.
     ///
     /// # Errors
     /// [`ModelError::Content`] and [`ModelError::DeviceTooSmall`].
@@ -176,8 +183,8 @@ impl Network {
         Ok(match device.info().kind {
             DeviceKind::Cpu => Self::Cpu(CpuBert::read(weights, config, device.precision().into())?),
             _ => {
-                let gpu = OnGpu::read(weights, config, device, || Ok(()))?;
-                Self::Burn(Standby::new(gpu, device.info().to_string(), load))
+                let gpu = || OnGpu::read(weights, config, device, || Ok(()));
+                Self::Burn(Standby::open(gpu, device.info().to_string(), load)?)
             }
         })
     }
@@ -224,7 +231,7 @@ impl Network {
     /// As for [`Network::forward`].
     pub(super) fn warm_up(&self, longest: usize, wanted: Positions) -> Result<(), String> {
         let Self::Burn(either) = self else { return Ok(()) };
-        either.gpu().room.likely(longest, either.gpu().budget).into_iter().try_for_each(|shape| {
+        either.gpu().map(|gpu| gpu.room.likely(longest, gpu.budget)).into_iter().flatten().try_for_each(|shape| {
             let sequences = placeholders(shape);
             self.forward(&sequences.iter().collect::<Vec<_>>(), 0, wanted).map(drop)
         })
@@ -248,7 +255,7 @@ impl Scorer {
         Self::new(weights, config, device, None)
     }
 
-    /// Reads the weights onto the device; a GPU that fails later is replaced by the CPU, by the same files.
+    /// Reads the weights onto the device; a GPU that fails meanwhile or later is replaced by the CPU, by the same files.
     ///
     /// # Errors
     /// [`ModelError::Content`] and [`ModelError::DeviceTooSmall`].
@@ -266,8 +273,8 @@ impl Scorer {
         Ok(match device.info().kind {
             DeviceKind::Cpu => Self::Cpu(Self::on_cpu(weights, config, device.precision().into())?),
             _ => {
-                let gpu = OnGpu::read(weights, config, device, || Classifier::read(weights, config, device))?;
-                Self::Burn(Standby::new(gpu, device.info().to_string(), load))
+                let gpu = || OnGpu::read(weights, config, device, || Classifier::read(weights, config, device));
+                Self::Burn(Standby::open(gpu, device.info().to_string(), load)?)
             }
         })
     }
@@ -317,7 +324,7 @@ impl Scorer {
     /// As for [`Scorer::logits`].
     pub(super) fn warm_up(&self, longest: usize) -> Result<(), String> {
         let Self::Burn(either) = self else { return Ok(()) };
-        either.gpu().room.likely(longest, either.gpu().budget).into_iter().try_for_each(|shape| {
+        either.gpu().map(|gpu| gpu.room.likely(longest, gpu.budget)).into_iter().flatten().try_for_each(|shape| {
             let sequences = placeholders(shape);
             self.logits(&sequences.iter().collect::<Vec<_>>(), 0).map(drop)
         })
@@ -332,6 +339,7 @@ mod tests {
     use super::super::DeviceInfo;
     use super::super::Precision;
     use super::super::batch::{self, Padding};
+    use super::super::transfer::tests::{break_after, crossing};
     use super::*;
 
     /// Batches after which the device is lost; none unless a test sets it.
@@ -417,13 +425,45 @@ mod tests {
         let cpu = Scorer::open(&files, &Device::cpu()).unwrap().logits(&batch, 0).unwrap();
         let mut scorer = Scorer::open(&files, &pretended(Precision::F32)).unwrap();
         let Scorer::Burn(either) = &mut scorer else { panic!("not on a GPU") };
-        either.gpu_mut().fuse = Fuse(Some(AtomicUsize::new(1)));
+        either.gpu_mut().unwrap().fuse = Fuse(Some(AtomicUsize::new(1)));
         let before = scorer.logits(&batch, 0).unwrap();
         assert_ne!(before, cpu, "f32 and 8 bits differ");
         assert_eq!(scorer.lost(), None);
         assert_eq!(scorer.logits(&batch, 0).unwrap(), cpu);
         assert_eq!(scorer.logits(&batch, 0).unwrap(), cpu);
         assert!(scorer.lost().unwrap().contains("the test has cut the wire"));
+    }
+
+    #[test]
+    fn a_device_that_fails_while_weights_go_up_is_replaced_by_the_cpu_which_says_why() {
+        let judge = files("ms-marco-minilm-l-12-v2");
+        let sequences = sequences();
+        let batch: Vec<&Sequence> = sequences.iter().collect();
+        let cpu = Scorer::open(&judge, &Device::cpu()).unwrap().logits(&batch, 0).unwrap();
+        // At the first tensor, in the middle and at the last.
+        let whole = crossing(|| Scorer::open(&judge, &pretended(Precision::F32)).unwrap()).1.up.tensors;
+        for tensors in [0, 100, whole - 1] {
+            break_after(tensors);
+            let scorer = Scorer::open(&judge, &pretended(Precision::F32)).unwrap();
+            let reason = scorer.lost().unwrap();
+            assert!(reason.contains("flex") && reason.contains("the test has cut the wire"), "{reason}");
+            assert_eq!(scorer.logits(&batch, 0).unwrap(), cpu, "after {tensors} tensors");
+            assert_eq!(scorer.warm_up(512), Ok(()));
+        }
+        let encoder = files("bge-small-en-v1.5");
+        break_after(3);
+        let network = Network::open(&encoder, &pretended(Precision::F32)).unwrap();
+        let cpu = Network::open(&encoder, &Device::cpu()).unwrap().forward(&batch, 0, Positions::First).unwrap();
+        assert_eq!(differences(&network.forward(&batch, 0, Positions::First).unwrap(), &cpu), 0.0);
+        assert!(network.lost().unwrap().contains("the test has cut the wire"));
+    }
+
+    #[test]
+    fn a_device_that_is_too_small_is_an_error_and_not_the_cpus_turn() {
+        let files = files("ms-marco-minilm-l-12-v2");
+        let info = DeviceInfo { kind: DeviceKind::DiscreteGpu, largest_tensor: Some(1000), ..DeviceInfo::cpu() };
+        let small = Device::made_of(burn::tensor::Device::flex(), info, Precision::F32);
+        assert!(matches!(Scorer::open(&files, &small), Err(ModelError::DeviceTooSmall { .. })));
     }
 
     #[test]
@@ -434,7 +474,7 @@ mod tests {
         for wanted in [Positions::First, Positions::All] {
             let mut network = Network::open(&files, &pretended(Precision::F32)).unwrap();
             let Network::Burn(either) = &mut network else { panic!("not on a GPU") };
-            either.gpu_mut().fuse = Fuse(Some(AtomicUsize::new(0)));
+            either.gpu_mut().unwrap().fuse = Fuse(Some(AtomicUsize::new(0)));
             let cpu = Network::open(&files, &Device::cpu()).unwrap().forward(&batch, 0, wanted).unwrap();
             assert_eq!(differences(&network.forward(&batch, 0, wanted).unwrap(), &cpu), 0.0);
             assert!(network.lost().is_some());
@@ -447,7 +487,7 @@ mod tests {
         let sequences = sequences();
         let mut scorer = Scorer::read(&files.weights, &files.config, &pretended(Precision::F32)).unwrap();
         let Scorer::Burn(either) = &mut scorer else { panic!("not on a GPU") };
-        either.gpu_mut().fuse = Fuse(Some(AtomicUsize::new(0)));
+        either.gpu_mut().unwrap().fuse = Fuse(Some(AtomicUsize::new(0)));
         assert!(scorer.logits(&[&sequences[0]], 0).is_err());
     }
 }

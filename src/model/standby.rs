@@ -13,7 +13,8 @@ use crate::error::ModelError;
 pub(super) type Load<C> = Box<dyn Fn() -> Result<C, ModelError> + Send + Sync>;
 
 pub(super) struct Standby<G, C> {
-    gpu: G,
+    /// `None` where it failed before it could be asked, so that it is lost from the beginning.
+    gpu: Option<G>,
     /// The GPU's name.
     device: String,
     load: Option<Load<C>>,
@@ -27,18 +28,36 @@ struct Lost<C> {
 }
 
 impl<G, C> Standby<G, C> {
-    /// Without `load` a failure is the caller's.
-    pub(super) fn new(gpu: G, device: String, load: Option<Load<C>>) -> Self {
-        Self { gpu, device, load, lost: OnceLock::new() }
+    /// Brings a network onto the GPU; where a panic or [`ModelError::Compute`] says that the device cannot, the CPU computes from the
+    /// beginning. Without `load` every failure is the caller's.
+    ///
+    /// # Errors
+    /// What else `gpu` says, of the files or of what the device has room for; [`ModelError::Compute`] where nothing can take over.
+    pub(super) fn open(
+        gpu: impl FnOnce() -> Result<G, ModelError>,
+        device: String,
+        load: Option<Load<C>>,
+    ) -> Result<Self, ModelError> {
+        let reason = match catch_unwind(AssertUnwindSafe(gpu)) {
+            Ok(Ok(gpu)) => return Ok(Self { gpu: Some(gpu), device, load, lost: OnceLock::new() }),
+            Ok(Err(ModelError::Compute { reason, .. })) => reason,
+            Ok(Err(other)) => return Err(other),
+            Err(panic) => described(&*panic),
+        };
+        let standby = Self { gpu: None, device, load, lost: OnceLock::new() };
+        let outcome = standby.take_over(format!("the weights did not go up: {reason}"));
+        outcome.map(|_| ()).map_err(|reason| ModelError::Compute { device: standby.device.clone(), reason })?;
+        Ok(standby)
     }
 
-    pub(super) fn gpu(&self) -> &G {
-        &self.gpu
+    /// `None` where it has failed before it could be asked.
+    pub(super) fn gpu(&self) -> Option<&G> {
+        self.gpu.as_ref()
     }
 
     #[cfg(test)]
-    pub(super) fn gpu_mut(&mut self) -> &mut G {
-        &mut self.gpu
+    pub(super) fn gpu_mut(&mut self) -> Option<&mut G> {
+        self.gpu.as_mut()
     }
 
     /// Why the GPU is no longer used; `None` while it is.
@@ -51,23 +70,25 @@ impl<G, C> Standby<G, C> {
     /// # Errors
     /// What the GPU reported, where nothing can take over.
     pub(super) fn run<T>(&self, gpu: impl FnOnce(&G) -> Result<T, String>, cpu: impl FnOnce(&C) -> T) -> Result<T, String> {
-        let lost = match self.lost.get() {
-            Some(lost) => lost,
-            None => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| gpu(&self.gpu)));
+        let reason = match (self.lost.get(), &self.gpu) {
+            (None, Some(working)) => {
+                let outcome = catch_unwind(AssertUnwindSafe(|| gpu(working)));
                 match outcome.unwrap_or_else(|panic| Err(described(&*panic))) {
                     Ok(output) => return Ok(output),
-                    Err(reason) => match &self.load {
-                        Some(load) => self.lost.get_or_init(|| self.give_up(reason, load)),
-                        None => return Err(reason),
-                    },
+                    Err(reason) => reason,
                 }
             }
+            // It has been told.
+            _ => String::new(),
         };
-        match &lost.cpu {
-            Ok(network) => Ok(cpu(network)),
-            Err(why) => Err(format!("{}; and the CPU could not take over: {why}", lost.reason)),
-        }
+        self.take_over(reason).map(cpu)
+    }
+
+    /// The network on the CPU, loaded unless it is there; then the reason is the earlier one.
+    fn take_over(&self, reason: String) -> Result<&C, String> {
+        let Some(load) = &self.load else { return Err(reason) };
+        let lost = self.lost.get_or_init(|| self.give_up(reason, load));
+        lost.cpu.as_ref().map_err(|why| format!("{}; and the CPU could not take over: {why}", lost.reason))
     }
 
     fn give_up(&self, reason: String, load: &Load<C>) -> Lost<C> {
@@ -93,7 +114,7 @@ mod tests {
     fn standby(
         load: impl Fn() -> Result<&'static str, ModelError> + Send + Sync + 'static,
     ) -> Standby<AtomicUsize, &'static str> {
-        Standby::new(AtomicUsize::new(0), "Radeon".to_owned(), Some(Box::new(load)))
+        Standby::open(|| Ok(AtomicUsize::new(0)), "Radeon".to_owned(), Some(Box::new(load))).unwrap()
     }
 
     #[test]
@@ -103,7 +124,7 @@ mod tests {
         assert_eq!([run(), run()], ["gpu", "gpu"]);
         assert_eq!(standby.lost(), None);
         assert_eq!([run(), run(), run()], ["cpu", "cpu", "cpu"]);
-        assert_eq!(standby.gpu().load(Ordering::SeqCst), 3);
+        assert_eq!(standby.gpu().unwrap().load(Ordering::SeqCst), 3);
         assert_eq!(standby.lost(), Some("Radeon failed: device lost"));
     }
 
@@ -112,6 +133,32 @@ mod tests {
         let standby = standby(|| Ok("cpu"));
         assert_eq!(standby.run(|_| panic!("wgpu error: lost"), |cpu| *cpu), Ok("cpu"));
         assert_eq!(standby.lost(), Some("Radeon failed: wgpu error: lost"));
+    }
+
+    #[test]
+    fn a_device_that_fails_while_it_is_loaded_is_never_asked() {
+        let full = || ModelError::Compute { device: "Radeon".to_owned(), reason: "out of memory".to_owned() };
+        let failures: [fn() -> Result<AtomicUsize, ModelError>; 2] = [
+            || panic!("out of memory"),
+            || Err(ModelError::Compute { device: "Radeon".to_owned(), reason: "out of memory".to_owned() }),
+        ];
+        for fails in failures {
+            let standby = Standby::open(fails, "Radeon".to_owned(), Some(Box::new(|| Ok("cpu")))).unwrap();
+            assert_eq!(standby.run(|_| panic!("asked"), |cpu| *cpu), Ok("cpu"));
+            assert_eq!(standby.lost(), Some("Radeon failed: the weights did not go up: out of memory"));
+        }
+        let gone: Load<&str> = Box::new(|| Err(ModelError::content(std::path::Path::new("model.safetensors"), "is gone")));
+        let error = Standby::open(|| Err::<(), _>(full()), "Radeon".to_owned(), Some(gone)).err().unwrap().to_string();
+        assert!(error.contains("out of memory") && error.contains("model.safetensors: is gone"), "{error}");
+        let alone = Standby::<(), &str>::open(|| Err(full()), "Radeon".to_owned(), None);
+        assert!(matches!(alone, Err(ModelError::Compute { .. })));
+    }
+
+    #[test]
+    fn what_is_not_the_devices_failure_stays_an_error() {
+        let damaged = || Err::<(), _>(ModelError::content(std::path::Path::new("model.safetensors"), "is damaged"));
+        let standby = Standby::open(damaged, "Radeon".to_owned(), Some(Box::new(|| Ok("cpu"))));
+        assert!(matches!(standby, Err(ModelError::Content { .. })));
     }
 
     #[test]
@@ -135,7 +182,7 @@ mod tests {
         let standby = standby(|| Err(ModelError::content(std::path::Path::new("model.safetensors"), "is gone")));
         let error = standby.run(|asked| works(0, asked), |cpu| *cpu).unwrap_err();
         assert!(error.contains("device lost") && error.contains("model.safetensors: is gone"), "{error}");
-        let alone: Standby<AtomicUsize, &str> = Standby::new(AtomicUsize::new(0), "Radeon".to_owned(), None);
+        let alone: Standby<AtomicUsize, &str> = Standby::open(|| Ok(AtomicUsize::new(0)), "Radeon".to_owned(), None).unwrap();
         assert_eq!(alone.run(|asked| works(0, asked), |cpu| *cpu), Err("device lost".to_owned()));
         assert_eq!(alone.lost(), None);
     }

@@ -189,12 +189,7 @@ impl Linear8 {
                 Tiles { layer: self, panels, instructions: *instructions, x, out }.dispatch()
             }
             Weights::Packed(packed) => {
-                let a: Matrix<'_, u8> = NdTensorView::from_data([x.ranges.len(), x.stride], x.bytes.as_slice());
-                let mut sums = vec![0_i32; out.len()];
-                let gemm = GemmExecutor::<u8, i8, i32>::new();
-                let done = gemm.gemm(&mut sums, GemmInputA::Unpacked(a), GemmInputB::Packed(packed), GemmOptions::default());
-                debug_assert!(done.is_ok(), "the shapes were checked when the weights were read");
-                Whole { layer: self, sums: &sums, x, out }.dispatch();
+                Whole { layer: self, sums: &library_sums(packed, x, out.len()), x, out }.dispatch();
             }
         }
     }
@@ -208,6 +203,16 @@ impl Linear8 {
             *out = sum as f32 * (range.step * scale) + (range.least * offset + bias);
         }
     }
+}
+
+/// The sums of all rows, `count` in all, by the library.
+fn library_sums(packed: &PackedBMatrix<i8>, x: &Quantized, count: usize) -> Vec<i32> {
+    let a: Matrix<'_, u8> = NdTensorView::from_data([x.ranges.len(), x.stride], x.bytes.as_slice());
+    let mut sums = vec![0_i32; count];
+    let gemm = GemmExecutor::<u8, i8, i32>::new();
+    let done = gemm.gemm(&mut sums, GemmInputA::Unpacked(a), GemmInputB::Packed(packed), GemmOptions::default());
+    debug_assert!(done.is_ok(), "the shapes were checked when the weights were read");
+    sums
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -326,7 +331,17 @@ impl SimdOp for Whole<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::rows::tests::{Run, on_each_instruction_set};
     use super::*;
+
+    /// [`Linear8::forward`], what follows the products on one of the machine's instruction sets.
+    fn forward_on(run: &Run, layer: &Linear8, x: &Quantized, out: &mut [f32]) {
+        match &layer.weights {
+            #[cfg(target_arch = "x86_64")]
+            Weights::Panels(panels, instructions) => run.apply(Tiles { layer, panels, instructions: *instructions, x, out }),
+            Weights::Packed(packed) => run.apply(Whole { layer, sums: &library_sums(packed, x, out.len()), x, out }),
+        }
+    }
 
     /// The plain twin: the sums of the quantised numbers, one after the other, and the formula; with the size of what is added up.
     fn plain(layer: &Linear8, weights: &[i8], x: &Quantized) -> Vec<(f32, f32)> {
@@ -342,11 +357,115 @@ mod tests {
         out
     }
 
+    /// [`Tiles`] without what follows the products.
+    #[cfg(target_arch = "x86_64")]
+    struct Products<'a>(&'a Linear8, &'a Quantized);
+
+    #[cfg(target_arch = "x86_64")]
+    impl SimdOp for Products<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, _: I) {
+            let Weights::Panels(panels, instructions) = &self.0.weights else { return };
+            let (quads, _) = self.1.bytes.as_chunks::<4>();
+            let steps = self.1.stride / 4;
+            let mut sums = [[0; PANEL]; ROWS];
+            for panel in panels.chunks_exact(steps) {
+                let mut rest = quads;
+                while !rest.is_empty() {
+                    let rows = match instructions.rows().min(rest.len() / steps) {
+                        8 => tile::<8>(*instructions, rest, panel, &mut sums),
+                        4..8 => tile::<4>(*instructions, rest, panel, &mut sums),
+                        2 | 3 => tile::<2>(*instructions, rest, panel, &mut sums),
+                        _ => tile::<1>(*instructions, rest, panel, &mut sums),
+                    };
+                    std::hint::black_box(&sums);
+                    rest = &rest[rows * steps..];
+                }
+            }
+        }
+    }
+
+    /// Not a test: what a layer of both models spends its time on. `cargo test --lib what_a_layer_takes -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement, which no machine can fail"]
+    #[allow(clippy::print_stdout)]
+    #[cfg(target_arch = "x86_64")]
+    fn what_a_layer_takes() {
+        use std::time::{Duration, Instant};
+
+        use super::super::rows::{activate, add_and_normalize};
+        use super::super::{Attention, Heads};
+        use crate::model::config::Activation;
+
+        const TOKENS: usize = 192;
+        const HIDDEN: usize = 384;
+        const WIDE: usize = 4 * HIDDEN;
+        // As in the network: the feed-forward part goes by 96 rows.
+        const TOGETHER: usize = 96;
+        let best = |times: usize, work: &mut dyn FnMut()| -> f64 {
+            let mut best = Duration::MAX;
+            for _ in 0..100 {
+                let begun = Instant::now();
+                (0..times).for_each(|_| work());
+                best = best.min(begun.elapsed());
+            }
+            best.as_secs_f64() * 1e6
+        };
+        let numbers = |count: usize| (0..count).map(|i| (i * 31 % 997) as f32 / 500.0 - 1.0).collect::<Vec<f32>>();
+        let (mut quantizing, mut products, mut finishing) = (0.0, 0.0, 0.0);
+        // Inputs, outputs, rows, how often, and whether the input was quantised for the layer before.
+        for (inputs, outputs, rows, times, again) in [
+            (HIDDEN, HIDDEN, TOKENS, 1, false),
+            (HIDDEN, 2 * HIDDEN, TOKENS, 1, true),
+            (HIDDEN, HIDDEN, TOKENS, 1, false),
+            (HIDDEN, WIDE, TOGETHER, TOKENS / TOGETHER, false),
+            (WIDE, HIDDEN, TOGETHER, TOKENS / TOGETHER, false),
+        ] {
+            let weights: Vec<i8> = (0..inputs * outputs).map(|i| (i * 7919) as i8).collect();
+            let layer = Linear8::new(&weights, vec![0.01; outputs], vec![0.1; outputs], inputs);
+            let (x, mut quantized, mut out) = (numbers(rows * inputs), Quantized::default(), vec![0.0; rows * outputs]);
+            let quantize = best(times, &mut || layer.quantize(&x, layer.levels(), &mut quantized));
+            let alone = best(times, &mut || Products(&layer, &quantized).dispatch());
+            let whole = best(times, &mut || layer.forward(&quantized, &mut out));
+            (quantizing, products, finishing) =
+                (quantizing + if again { 0.0 } else { quantize }, products + alone, finishing + whole - alone);
+        }
+        let mut wide = numbers(TOGETHER * WIDE);
+        // Of the same numbers each time, or they would shrink.
+        let fresh = wide.clone();
+        let copying = best(TOKENS / TOGETHER, &mut || wide.copy_from_slice(&fresh));
+        let gelu = best(TOKENS / TOGETHER, &mut || {
+            wide.copy_from_slice(&fresh);
+            activate(&mut wide, Activation::Gelu);
+        });
+        let (mut x, y, weight) = (numbers(TOKENS * HIDDEN), numbers(TOKENS * HIDDEN), numbers(HIDDEN));
+        let norms = best(2, &mut || add_and_normalize(&mut x, Some(&y), &weight, &weight, 1e-12));
+        let (heads, mut buffers, mut context) =
+            (Heads { count: 12, size: HIDDEN / 12 }, Attention::default(), vec![0.0; TOKENS * HIDDEN]);
+        let keys_values = numbers(2 * TOKENS * HIDDEN);
+        let attention = best(1, &mut || buffers.run(heads, &y, &keys_values, &mut context));
+        let parts = [
+            ("products", products),
+            ("scale and bias, in registers again", finishing),
+            ("quantising", quantizing),
+            ("GELU", gelu - copying),
+            ("attention", attention),
+            ("sums and norms", norms),
+        ];
+        let total: f64 = parts.iter().map(|(_, time)| time).sum();
+        println!("a sequence of {TOKENS} tokens, {HIDDEN} wide, on one thread, {:?}: {total:.0} us", Kernel::best());
+        for (part, time) in parts {
+            println!("{part:>36} {time:>7.0} us {:>5.1} %", 100.0 * time / total);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn every_kernel_gives_the_plain_sums(rows in 1usize..30, inputs in 1usize..90, outputs in 1usize..120, seed in any::<u32>(), extreme in any::<bool>()) {
+        fn every_kernel_gives_the_plain_sums_on_every_instruction_set(rows in 1usize..30, inputs in 1usize..90, outputs in 1usize..120, seed in any::<u32>(), extreme in any::<bool>()) {
             let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed).wrapping_mul(2_246_822_519);
             let weights: Vec<i8> = (0..inputs * outputs).map(|i| match extreme {
                 true => [-128, 127][hash(i) as usize >> 31],
@@ -360,11 +479,20 @@ mod tests {
                 let layer = Linear8::with_kernel(kernel, &weights, scale.clone(), bias.clone(), inputs);
                 let mut quantized = Quantized::default();
                 layer.quantize(&x, layer.levels(), &mut quantized);
-                let mut out = vec![0.0; rows * outputs];
-                layer.forward(&quantized, &mut out);
-                // The sums are the same to the last bit; their scaling may be fused or not.
-                for (out, (plain, size)) in out.iter().zip(plain(&layer, &weights, &quantized)) {
-                    prop_assert!((out - plain).abs() <= 1e-6 * size, "{kernel:?}: {out}, not {plain}");
+                let filled = |forward: &dyn Fn(&mut [f32])| {
+                    let mut out = vec![f32::NAN; rows * outputs];
+                    forward(&mut out);
+                    out
+                };
+                let mut results = on_each_instruction_set(|run| filled(&|out| forward_on(run, &layer, &quantized, out)));
+                prop_assert_eq!(&filled(&|out| layer.forward(&quantized, out)), &results[0], "the first is the machine's best");
+                results.dedup();
+                let plain = plain(&layer, &weights, &quantized);
+                for results in results {
+                    // The sums are the same to the last bit; their scaling may be fused or not.
+                    for (out, (plain, size)) in results.iter().zip(&plain) {
+                        prop_assert!((out - plain).abs() <= 1e-6 * size, "{kernel:?}: {out}, not {plain}");
+                    }
                 }
             }
         }

@@ -199,6 +199,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
     use rten_simd::isa::GenericIsa;
 
+    use super::super::math::tests::normal;
     use super::*;
 
     /// Runs an operation on one of the instruction sets of this machine.
@@ -306,14 +307,40 @@ pub(super) mod tests {
         assert!(ranges[0].step.is_nan() || ranges[0].least.is_nan() || ranges[0].least.is_infinite(), "{ranges:?}");
     }
 
-    #[test]
-    fn relu_drops_what_is_negative() {
-        for values in on_each_instruction_set(|run| {
-            let mut values = [-1.0, 0.0, 2.0, -0.5, 3.0];
-            run.apply(Activate { x: &mut values, activation: Activation::Relu });
-            values
-        }) {
-            assert_eq!(values, [0.0, 0.0, 2.0, 0.0, 3.0]);
+    /// The plain twin: the formula.
+    fn plain(activation: Activation, x: f64) -> f64 {
+        match activation {
+            Activation::Gelu => x * normal(x),
+            Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()),
+            Activation::Relu => x.max(0.0),
+        }
+    }
+
+    /// Numbers as a network has them, and any other that is finite: the largest, the smallest, and those below the normal ones.
+    fn finite() -> impl Strategy<Value = f32> {
+        use prop::num::f32::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+        let any = POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO;
+        prop_oneof![4 => -12.0f32..12.0, 1 => -1e4f32..1e4, 2 => any, 1 => Just(f32::MAX), 1 => Just(f32::MIN)]
+    }
+
+    proptest! {
+        #[test]
+        fn activations_are_what_their_formulas_say(x in prop::collection::vec(finite(), 1..70)) {
+            for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+                for found in on_each_instruction_set(|run| {
+                    let mut found = x.clone();
+                    run.apply(Activate { x: &mut found, activation });
+                    found
+                }) {
+                    for (&x, found) in x.iter().zip(found) {
+                        let expected = plain(activation, f64::from(x));
+                        let near = (f64::from(found) - expected).abs() <= 2e-6 * f64::from(x.abs().max(1.0));
+                        prop_assert!(found.is_finite() && near, "{activation:?} of {x}: {found}, not {expected}");
+                        // No activation makes anything larger, however small it is.
+                        prop_assert!(found.abs() <= x.abs(), "{activation:?} of {x}: {found}");
+                    }
+                }
+            }
         }
     }
 }
