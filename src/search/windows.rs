@@ -127,8 +127,8 @@ mod tests {
         let long = |word: &str| passage(&format!("{word} is here. ").repeat(60));
         let mut windows = windows(64, 3);
         let found = windows.of(vec![long("iron"), long("gold"), passage("tin")], |_| "");
-        let begins: Vec<&str> = found.iter().map(|window| &window.text[..3]).collect();
-        assert_eq!(begins, ["iro", "gol", "tin"]);
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().zip(["iron", "gold", "tin"]).all(|(window, word)| window.text.contains(word)), "{found:?}");
     }
 
     #[test]
