@@ -436,7 +436,9 @@ pub enum QueryError {
         "{place}: expected at most {most} {what}, found more; make the query smaller, long lists of values go into one IN (…)"
     )]
     TooLarge {
-        /// Where the limit was passed.
+        /// The byte at which the limit was passed; `None` in what was not parsed.
+        at: Option<usize>,
+        /// That byte, or the query.
         place: String,
         /// What there is too much of.
         what: &'static str,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::trouble::shorten;
-use super::{Comparison, Filter, MOST_DEEP, MOST_LEAVES, Query};
+use super::{Comparison, Filter, MOST_DEEP, MOST_LEAVES, MOST_SLOP, Query};
 use crate::error::QueryError;
 use crate::schema::{FieldType, Schema, Value};
 
@@ -14,8 +14,8 @@ impl Query {
     ///
     /// # Errors
     /// [`QueryError::UnknownField`]; [`QueryError::Unfit`] for words in a field that is not searched by words, and for conditions that
-    /// a field does not take; [`QueryError::Number`] for a distance or a boost; [`QueryError::TooLarge`] beyond 64 levels or 1024
-    /// clauses.
+    /// a field does not take; [`QueryError::Number`] for a distance, a slop or a boost; [`QueryError::TooLarge`] beyond 64 levels or
+    /// 1024 clauses.
     pub fn check(&self, schema: &Schema) -> Result<(), QueryError> {
         Check { schema, leaves: 0 }.query(self, 0)
     }
@@ -33,9 +33,10 @@ impl Filter {
     }
 }
 
-struct Check<'a> {
-    schema: &'a Schema,
-    leaves: usize,
+pub(super) struct Check<'a> {
+    pub(super) schema: &'a Schema,
+    /// Clauses without clauses of their own, so far.
+    pub(super) leaves: usize,
 }
 
 impl Check<'_> {
@@ -54,6 +55,7 @@ impl Check<'_> {
                     Query::Fuzzy { distance, .. } if !(1..=2).contains(distance) => {
                         Err(number(query, "a distance of 1 or 2", distance))
                     }
+                    Query::Phrase { slop, .. } if *slop > MOST_SLOP => Err(number(query, "a slop of at most 255", slop)),
                     _ => Ok(()),
                 }
             }
@@ -76,7 +78,7 @@ impl Check<'_> {
         }
     }
 
-    fn filter(&mut self, filter: &Filter, depth: usize) -> Result<(), QueryError> {
+    pub(super) fn filter(&mut self, filter: &Filter, depth: usize) -> Result<(), QueryError> {
         bounded(depth, "levels of nesting", MOST_DEEP)?;
         match filter {
             Filter::Compare { field, comparison, value } => {
@@ -165,7 +167,7 @@ impl Check<'_> {
 }
 
 fn bounded(found: usize, what: &'static str, most: usize) -> Result<(), QueryError> {
-    if found > most { Err(QueryError::TooLarge { place: "in the query".to_owned(), what, most }) } else { Ok(()) }
+    if found > most { Err(QueryError::TooLarge { at: None, place: "in the query".to_owned(), what, most }) } else { Ok(()) }
 }
 
 fn number(clause: &Query, expected: &'static str, found: impl fmt::Display) -> QueryError {
@@ -205,10 +207,11 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_schema_is_refused_with_clause_and_remedy() {
-        let cases: [(Query, &[&str]); 11] = [
+        let cases: [(Query, &[&str]); 12] = [
             (Query::words("a").in_field("bdy"), &["in bdy:a:", "\"bdy\" is not in the schema", "body, court"]),
             (Query::words("a").in_field("court"), &["\"court\" is a keyword", "`Filter`"]),
             (Query::fuzzy("a", 3), &["in a~3:", "a distance of 1 or 2, found 3"]),
+            (Query::phrase("a b").slop(256), &["in \"a b\"~256:", "a slop of at most 255, found 256"]),
             (Query::words("a").boost(f32::NAN), &["found NaN"]),
             (Query::words("a").boost(0.0), &["above 0"]),
             (Filter::equal("year", "1976").into(), &["year = \"1976\"", "is an integer", "the text \"1976\"", "convert"]),

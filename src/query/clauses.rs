@@ -45,6 +45,12 @@ impl Sequence {
         self.must.is_empty() && self.should.is_empty() && self.must_not.is_empty() && self.values.is_empty()
     }
 
+    /// What is looked for in texts by a sequence of nothing but that; `None` for others.
+    pub(super) fn words(&self) -> Option<Query> {
+        let alone = self.must.is_empty() && self.must_not.is_empty() && self.values.is_empty();
+        self.should.iter().map(Operand::words).collect::<Option<Vec<_>>>().filter(|_| alone).and_then(one_of)
+    }
+
     /// The clauses, neighbouring words of one field joined.
     fn finish(self) -> Clauses {
         let Self { mut must, should, must_not, values } = self;
@@ -76,6 +82,14 @@ impl Operand {
         match self {
             Self::Query(query) => query,
             Self::Star => Query::All,
+        }
+    }
+
+    /// What is looked for in texts; `None` for all else.
+    pub(super) fn words(&self) -> Option<Query> {
+        match self {
+            Self::Query(query @ (Query::Words { .. } | Query::Phrase { .. } | Query::Fuzzy { .. })) => Some(query.clone()),
+            _ => None,
         }
     }
 }

@@ -113,11 +113,19 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Whether a `+` or `-` here marks a clause: at the beginning of a term, directly before a letter, a quotation or a parenthesis.
-    pub(super) fn marks_clause(&self) -> bool {
+    /// Whether a `+` or `-` here marks a clause: at the beginning of a term, directly before a letter, a quotation or a parenthesis; or
+    /// before a digit, where it stands after a space and is not all that was typed: `-5` is a number.
+    pub(super) fn marks_clause(&self, of_values: bool) -> bool {
         let mut after = *self;
         let begins = self.before().is_none_or(|before| before.is_whitespace() || before == '(');
         after.next();
+        if after.peek().is_some_and(char::is_numeric) {
+            let is_all = || {
+                let before = self.text.get(..self.at).unwrap_or_default();
+                before.chars().all(char::is_whitespace) && self.rest().split_whitespace().nth(1).is_none()
+            };
+            return !of_values && self.before() != Some('(') && begins && !is_all();
+        }
         begins
             && after.keyword().is_none()
             && (after.rest().starts_with("*:*")

@@ -1,5 +1,6 @@
 //! The filter language: conditions joined by AND, OR and NOT.
 
+use super::check::Check;
 use super::filter_lexer::{Token, Tokens, escaped_position, unescape};
 use super::trouble::{found, place, syntax, unfit, unknown_field};
 use super::{Comparison, Filter, KEY, MOST_DEEP, Query};
@@ -40,12 +41,13 @@ impl Filter {
     /// # Errors
     /// As [`Query::parse`].
     pub fn parse(text: &str, schema: &Schema) -> Result<Self, QueryError> {
-        let mut parser = Parser { tokens: Tokens::new(text)?, schema, depth: 0 };
+        let mut parser =
+            Parser { tokens: Tokens::new(text)?, check: Check { schema, leaves: 0 }, schema, depth: 0, deepest: (0, 0) };
         let filter = parser.any()?;
         if parser.tokens.peek() != Token::End {
             return Err(parser.expected("AND, OR or the end", "join conditions by AND or OR"));
         }
-        filter.check(schema)?;
+        filter.check(schema).map_err(|error| error.passed_at(text, || parser.deepest.1))?;
         Ok(filter)
     }
 }
@@ -53,8 +55,12 @@ impl Filter {
 struct Parser<'a> {
     tokens: Tokens<'a>,
     schema: &'a Schema,
+    /// Of the conditions that were read.
+    check: Check<'a>,
     /// Open parentheses and NOTs.
     depth: usize,
+    /// The most of those, and the byte at which it was reached.
+    deepest: (usize, usize),
 }
 
 type Compared<'a> = (&'a str, FieldType);
@@ -97,9 +103,9 @@ impl<'a> Parser<'a> {
                 self.tokens.step()?;
                 vec![inner]
             }
-            Token::Word(word) if word.eq_ignore_ascii_case("MATCHES") => vec![self.matches()?],
-            Token::Word(word) if !is_keyword(word) => self.condition(word)?,
-            Token::Name(name) => self.condition(name)?,
+            Token::Word(word) if word.eq_ignore_ascii_case("MATCHES") => self.counted(|parser| Ok(vec![parser.matches()?]))?,
+            Token::Word(word) if !is_keyword(word) => self.counted(|parser| parser.condition(word))?,
+            Token::Name(name) => self.counted(|parser| parser.condition(name))?,
             _ => {
                 return Err(self.expected(
                     "a condition",
@@ -111,6 +117,16 @@ impl<'a> Parser<'a> {
             parts = vec![Filter::Not(Box::new(joined(parts)))];
         }
         self.depth = outside;
+        Ok(parts)
+    }
+
+    /// Reads one condition, if there is still room for it.
+    fn counted(&mut self, read: impl FnOnce(&mut Self) -> Result<Vec<Filter>, QueryError>) -> Result<Vec<Filter>, QueryError> {
+        let at = self.tokens.at();
+        let parts = read(self)?;
+        for part in &parts {
+            self.check.filter(part, 0).map_err(|error| error.passed_at(self.tokens.text(), || at))?;
+        }
         Ok(parts)
     }
 
@@ -127,7 +143,8 @@ impl<'a> Parser<'a> {
             match &mut error {
                 QueryError::Syntax { at, place: shown, .. }
                 | QueryError::UnknownField { at: Some(at), place: shown, .. }
-                | QueryError::Unfit { at: Some(at), place: shown, .. } => {
+                | QueryError::Unfit { at: Some(at), place: shown, .. }
+                | QueryError::TooLarge { at: Some(at), place: shown, .. } => {
                     *at = outer(*at);
                     *shown = place(text, *at);
                 }
@@ -293,11 +310,15 @@ impl<'a> Parser<'a> {
 
     fn deeper(&mut self) -> Result<(), QueryError> {
         self.depth += 1;
+        let at = self.tokens.at();
+        if self.depth > self.deepest.0 {
+            self.deepest = (self.depth, at);
+        }
         if self.depth <= MOST_DEEP {
             return Ok(());
         }
-        let place = place(self.tokens.text(), self.tokens.at());
-        Err(QueryError::TooLarge { place, what: "levels of parentheses and NOT", most: MOST_DEEP })
+        let place = place(self.tokens.text(), at);
+        Err(QueryError::TooLarge { at: Some(at), place, what: "levels of parentheses and NOT", most: MOST_DEEP })
     }
 
     fn expected(&self, expected: impl Into<String>, remedy: &'static str) -> QueryError {

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::trouble::shorten;
 
-/// A piece of a query that looked like an operator or a condition and could not be taken as one. It was left out, or, where
-/// it is a word with a colon in it, looked for as a word.
+/// A piece of a query that could not be taken as it stands. What looked like an operator or a condition was left out, or, where it is a word with a
+/// colon in it, looked for as a word; what is required or excluded and is made of stop words alone restricts nothing; and of a very long text the last words are not looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ignored {
@@ -14,12 +14,12 @@ pub struct Ignored {
     pub at: Range<usize>,
     /// What it says.
     pub text: String,
-    /// What was expected there, and what was found.
+    /// What was expected there, and what was found; or why it has no effect.
     pub why: String,
 }
 
 impl Ignored {
-    pub(super) fn new(query: &str, at: Range<usize>, why: String) -> Self {
+    pub(crate) fn new(query: &str, at: Range<usize>, why: String) -> Self {
         Self { text: query.get(at.clone()).unwrap_or_default().to_owned(), at, why }
     }
 
@@ -37,6 +37,6 @@ impl Ignored {
 
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at byte {} was not understood: {}", shorten(&self.text), self.at.start, self.why)
+        write!(f, "{:?} at byte {} could not be taken as it stands: {}", shorten(&self.text), self.at.start, self.why)
     }
 }

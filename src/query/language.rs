@@ -78,6 +78,69 @@ fn operators_join_sequences() {
 }
 
 #[test]
+fn a_sign_before_a_digit_is_an_operator_among_words_and_a_letter_alone_or_in_a_value() {
+    let cases = [
+        ("patent -1976", boolean([], [words("patent")], [words("1976")])),
+        ("patent -3d", boolean([], [words("patent")], [words("3d")])),
+        ("+2020 patent", boolean([words("2020")], [words("patent")], [])),
+        ("title:(patent -1976)", boolean([], [words("patent").in_field("title")], [words("1976").in_field("title")])),
+        ("patent 1976-1980", words("patent 1976-1980")),
+        ("a year:(-5 7)", boolean([filter(Filter::equal("year", -5)).or(filter(Filter::equal("year", 7)))], [words("a")], [])),
+        ("a year:[-5 TO -1]", boolean([filter(Filter::between("year", -5, -1))], [words("a")], [])),
+        ("a weight:>-1.5", boolean([filter(Filter::greater("weight", -1.5))], [words("a")], [])),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse(text), expected, "{text}");
+        assert_eq!(Query::forgiving(text, &schema()), (expected, vec![]), "{text}");
+    }
+    for text in ["-1976", " +5 ", "(-5 a)", "a- 5"] {
+        assert_eq!(Query::forgiving(text, &schema()).0, words(&text.trim().replace(['(', ')'], "")), "{text}");
+    }
+}
+
+#[test]
+fn words_that_are_required_or_excluded_are_told_with_their_places() {
+    let demands = |text: &str| -> Vec<(String, Query)> {
+        let read = Query::read(text, &schema());
+        read.demands.into_iter().map(|demand| (text[demand.at].to_owned(), demand.words)).collect()
+    };
+    let demand = |text: &str, words: Query| (text.to_owned(), words);
+    assert_eq!(demands("a b OR c"), []);
+    assert_eq!(demands("a +the -(of)"), [demand("+the", words("the")), demand("-(of)", words("of"))]);
+    assert_eq!(
+        demands("the  AND a OR NOT of"),
+        [demand("the", words("the")), demand("a", words("a")), demand("NOT of", words("of")),]
+    );
+    assert_eq!(
+        demands(r#"a (x AND title:"of the" )"#),
+        [demand("x", words("x")), demand(r#"title:"of the""#, Query::phrase("of the").in_field("title")),]
+    );
+}
+
+#[test]
+fn what_is_too_large_is_told_with_the_place_where_the_limit_is_passed() {
+    let too_large = |error: QueryError, at: usize| {
+        assert!(matches!(error, QueryError::TooLarge { .. }), "{error}");
+        assert_eq!(error.position(), Some(at), "{error}");
+        assert!(error.to_string().contains(&format!("at byte {at} of the query")), "{error}");
+    };
+    let query = |text: &str| Query::parse(text, &schema()).unwrap_err();
+    let filter = |text: &str| Filter::parse(text, &schema()).unwrap_err();
+    too_large(query(&vec!["court:x"; 1030].join(" OR ")), 1024 * 11);
+    too_large(query(&"(".repeat(100)), 64);
+    let deep = format!("{}a{}", "(".repeat(40), ")^2".repeat(40));
+    let at = query(&deep).position().unwrap();
+    assert!(Query::parse(&deep[..at], &schema()).is_err_and(|error| !matches!(error, QueryError::TooLarge { .. })));
+    let many = vec!["year = 1"; 1030].join(" OR ");
+    too_large(filter(&many), 1024 * 12);
+    assert!(Filter::parse(&many[..1024 * 12 - 4], &schema()).is_ok());
+    too_large(filter(&format!("year = 1 AND MATCHES \"{}\"", vec!["court:x"; 1030].join(" OR "))), 22 + 1024 * 11);
+    too_large(filter(&format!("MATCHES \"{}\" AND year = 1", vec!["court:x"; 1024].join(" OR "))), 9 + 1024 * 11 - 4 + 6);
+    too_large(filter(&"(".repeat(100)), 64);
+    too_large(filter(&format!("{}year = 1{}", "(year = 1 OR year = 1 AND ".repeat(40), ")".repeat(40))), 39 * 26);
+}
+
+#[test]
 fn a_star_is_everything_but_among_words() {
     for everything in ["*", "*:*", "(*)", "+*:*"] {
         assert_eq!(parse(everything), Query::all(), "{everything}");
@@ -182,6 +245,8 @@ fn the_first_thing_that_is_wrong_is_named_with_its_place() {
         ("(a)^b", 3, "a positive number"),
         ("a~3", 1, "a distance of 1 or 2"),
         (r#""a"~x"#, 3, "number of places"),
+        (r#""a b"~256"#, 5, "at most 255 places"),
+        (r#""a b"~99999999999"#, 5, "at most 255 places"),
     ];
     for (text, at, part) in cases {
         let error = Query::parse(text, &schema()).unwrap_err();
@@ -197,7 +262,7 @@ fn plain_language_is_its_words() {
         "When is a computer program obvious over the prior art?",
         "What's the well-known role of IL-6, and is it - as they say - \"inflammatory\"?".replace('"', "'").as_str(),
         "nb: see http://example.org/a?b=c at 12:30",
-        "AT&T v. O'Brien, 5 * 3 = 15; C++ & C# / 100% [1] {x} <b> -5 +5 --- ~ ^ ... a^b a*b **",
+        "AT&T v. O'Brien, 5 * 3 = 15; C++ & C# / 100% [1] {x} <b> --- ~ ^ ... a^b a*b **",
         "1976 6\" pipes, C:\\Users\\me",
         "Android NOTE ORs and or not",
         "什么是发明? ¿qué es?",
@@ -230,6 +295,8 @@ fn whatever_is_typed_is_made_the_best_of() {
         ("a^0", words("a"), 1),
         ("(a)^ b", words("a b"), 1),
         ("a published:([1", words("a"), 3),
+        ("yaer:1976 a", words("yaer:1976 a"), 1),
+        ("\"a b\"~300 c", Query::phrase("a b").slop(255).or("c"), 1),
     ];
     for (text, expected, notes) in cases {
         let (query, ignored) = Query::forgiving(text, &schema());
@@ -240,7 +307,7 @@ fn whatever_is_typed_is_made_the_best_of() {
         }
     }
     let (_, ignored) = Query::forgiving("a year:MCM", &schema());
-    let note = "\"year:MCM\" at byte 2 was not understood: field \"year\" is an integer: expected a whole number of 64 bits, found \"MCM\"";
+    let note = "\"year:MCM\" at byte 2 could not be taken as it stands: field \"year\" is an integer: expected a whole number of 64 bits, found \"MCM\"";
     assert_eq!(ignored[0].to_string(), note);
 }
 
@@ -275,6 +342,9 @@ fn hostile_input_is_read_in_time_and_within_the_stack() {
         assert!(Filter::parse(&text, &schema()).is_err());
         assert!(Filter::parse(&format!("MATCHES \"{text}"), &schema()).is_err());
     }
+    assert!(
+        Query::parse(&format!("{}a", "a OR ".repeat(100_000)), &schema()).is_err_and(|error| error.position() == Some(5 * 1024))
+    );
     assert!(Query::parse(&"(".repeat(100_000), &schema()).is_err_and(|error| matches!(error, QueryError::TooLarge { .. })));
     let nested = format!("{}a{}", "(".repeat(64), ")".repeat(64));
     assert_eq!(parse(&nested), words("a"));

@@ -33,8 +33,13 @@ pub use filter::{Comparison, Filter};
 pub use ignored::Ignored;
 pub use tree::Query;
 
+pub(crate) use parser::Demand;
+
 /// How deep a query may be nested, so that no query overflows a stack.
 const MOST_DEEP: usize = 64;
+
+/// By how many places the words of a phrase may be moved altogether: tantivy counts them in 8 bits.
+pub(crate) const MOST_SLOP: u32 = 255;
 
 /// How many clauses without clauses of their own a query may have.
 const MOST_LEAVES: usize = 1024;

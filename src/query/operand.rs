@@ -7,7 +7,7 @@ use super::condition::{self, Typed, unclosed_quotation};
 use super::cursor::{Ending, ends_word, is_factor};
 use super::parser::Parser;
 use super::trouble::{found, place, syntax, unfit, unknown_field};
-use super::{KEY, MOST_DEEP, Query};
+use super::{KEY, MOST_DEEP, MOST_SLOP, Query};
 use crate::error::QueryError;
 use crate::schema::FieldType;
 
@@ -65,7 +65,13 @@ impl<'a> Parser<'a> {
             None if matches!(outer, Scope::Values(_) | Scope::Key) => return Ok(None),
             None => {
                 let remedy = "correct the name, or write a backslash before the colon where it is a letter";
-                return self.strictly(|parser| unknown_field(parser.text, start, name, parser.schema, remedy)).map(|()| None);
+                let error = |parser: &Self| unknown_field(parser.text, start, name, parser.schema, remedy);
+                self.strictly(error)?;
+                if looks_like_a_field(name, ahead.peek()) {
+                    ahead.eat_while(|c| !ends_word(c));
+                    self.ignore(start..ahead.at(), error(self))?;
+                }
+                return Ok(None);
             }
             Some(field @ (_, FieldType::Heading | FieldType::Text)) => Scope::Words(field),
             Some(field @ (_, FieldType::Stored)) => {
@@ -102,7 +108,8 @@ impl<'a> Parser<'a> {
     fn parenthesis(&mut self, scope: Scope<'a>, start: usize) -> Result<Option<Operand>, QueryError> {
         let at = self.cursor.at();
         if self.open == MOST_DEEP {
-            return Err(QueryError::TooLarge { place: place(self.text, at), what: "levels of parentheses", most: MOST_DEEP });
+            let place = place(self.text, at);
+            return Err(QueryError::TooLarge { at: Some(at), place, what: "levels of parentheses", most: MOST_DEEP });
         }
         self.cursor.next();
         self.open += 1;
@@ -139,12 +146,22 @@ impl<'a> Parser<'a> {
         let mut slop = 0;
         let tilde = self.cursor.at();
         if self.cursor.eat("~") {
-            let places = self.cursor.eat_while(|c| c.is_ascii_digit()).parse();
-            if places.is_err() {
-                let error = syntax(self.text, tilde, "a number of places after ~", found(self.text, tilde), "write \"…\"~2");
+            let places = self.cursor.eat_while(|c| c.is_ascii_digit());
+            let expected = match places.parse() {
+                Ok(few) if few <= MOST_SLOP => {
+                    slop = few;
+                    None
+                }
+                _ if places.is_empty() => Some("a number of places after ~"),
+                _ => {
+                    slop = MOST_SLOP;
+                    Some("at most 255 places after ~")
+                }
+            };
+            if let Some(expected) = expected {
+                let error = syntax(self.text, tilde, expected, found(self.text, tilde), "write \"…\"~2");
                 self.ignore(tilde..self.cursor.at(), error)?;
             }
-            slop = places.unwrap_or(0);
         }
         if text.trim().is_empty() {
             let error = syntax(self.text, at, "words between quotation marks", "none", "write words there, or leave them out");
@@ -243,6 +260,12 @@ impl Scope<'_> {
     pub(super) fn is_of_values(self) -> bool {
         matches!(self, Self::Values(_) | Self::Key)
     }
+}
+
+/// Whether a name before a colon, which is no field, was perhaps meant as one: `http://x`, `12:30`, `C:\x` and `note: this` were not.
+fn looks_like_a_field(name: &str, next: Option<char>) -> bool {
+    let is_name = name.starts_with(char::is_alphabetic) && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    is_name && name.chars().nth(1).is_some() && next.is_some_and(|c| !ends_word(c) && !matches!(c, '/' | '\\' | ':'))
 }
 
 /// What was found, told apart from a space.

@@ -16,7 +16,8 @@ use super::Filter;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Query {
-    /// Any of these words, as the index analyses them. A word that is repeated counts as often.
+    /// Any of these words, as the index analyses them. A word that is repeated counts as often. Where the clause is required or excluded, what stands
+    /// between two spaces and makes several words (`in-house`, text without spaces) is taken as a phrase.
     Words {
         /// The field; all fields that are searched by words where there is none.
         field: Option<String>,
@@ -29,7 +30,7 @@ pub enum Query {
         field: Option<String>,
         /// The words.
         text: String,
-        /// By how many places they may be moved altogether.
+        /// By how many places they may be moved altogether; 255 at most.
         slop: u32,
     },
     /// Words that begin so.
@@ -45,7 +46,8 @@ pub enum Query {
         field: Option<String>,
         /// The word.
         text: String,
-        /// How many letters may be added, dropped, replaced, or exchanged with their neighbour: 1 or 2.
+        /// How many letters may be added, dropped, replaced, or exchanged with their neighbour: 1 or 2, but no more than 1 in a word of three
+        /// to five letters and none in a shorter one.
         distance: u8,
     },
     /// A condition, such as a range of years: it restricts, and adds nothing to a score.
@@ -88,7 +90,7 @@ impl Query {
         Self::Prefix { field: None, text: text.into() }
     }
 
-    /// Words within that many edits, 1 or 2, of this one.
+    /// Words within that many edits, 1 or 2, of this one; fewer where it is short.
     pub fn fuzzy(text: impl Into<String>, distance: u8) -> Self {
         Self::Fuzzy { field: None, text: text.into(), distance }
     }
@@ -98,7 +100,7 @@ impl Query {
         Self::All
     }
 
-    /// The phrases of this query with words that may be moved by so many places altogether.
+    /// The phrases of this query with words that may be moved by so many places altogether; 255 at most.
     #[must_use]
     pub fn slop(mut self, places: u32) -> Self {
         self.each_leaf(&mut |leaf| {

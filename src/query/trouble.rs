@@ -72,9 +72,19 @@ impl QueryError {
     pub fn position(&self) -> Option<usize> {
         match self {
             Self::Syntax { at, .. } => Some(*at),
-            Self::UnknownField { at, .. } | Self::Unfit { at, .. } => *at,
-            Self::Number { .. } | Self::TooLarge { .. } => None,
+            Self::UnknownField { at, .. } | Self::Unfit { at, .. } | Self::TooLarge { at, .. } => *at,
+            Self::Number { .. } => None,
         }
+    }
+
+    /// The same, of a query that was passing its limit at byte `at` of a text, where no place is known yet.
+    pub(super) fn passed_at(mut self, text: &str, byte: impl FnOnce() -> usize) -> Self {
+        if let Self::TooLarge { at: at @ None, place: shown, .. } = &mut self {
+            let byte = byte();
+            *at = Some(byte);
+            *shown = place(text, byte);
+        }
+        self
     }
 
     /// What is wrong, without place and remedy.
