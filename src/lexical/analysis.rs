@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, StopWordFilter, TextAnalyzer, Token};
 
 use super::stems::Stems;
-use super::tokenizer::WordsAndPairs;
+use super::tokenizer::{WordsAndPairs, lone};
 use crate::schema::{Language, Schema};
 
 /// Longer ones are no words, and tantivy stores none longer than 64 KiB.
@@ -175,9 +175,15 @@ impl Analyzer {
     /// Where a text has one of the words, in bytes, ascending.
     pub(crate) fn places(&mut self, text: &str, wanted: &HashSet<String>) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
+        let characters: Vec<char> = wanted.iter().filter_map(|word| lone(word)).collect();
         self.tokens(text, |token| {
             if wanted.contains(&token.text) {
                 places.push(token.offset_from..token.offset_to);
+            } else if !characters.is_empty() {
+                // Of a pair, one may be wanted by itself.
+                let written = text.get(token.offset_from..token.offset_to).unwrap_or_default();
+                let wanted = written.char_indices().filter(|(_, c)| characters.contains(c));
+                places.extend(wanted.map(|(at, c)| token.offset_from + at..token.offset_from + at + c.len_utf8()));
             }
         });
         places.sort_unstable_by_key(|place| (place.start, place.end));

@@ -1,23 +1,27 @@
 //! From the tree of a query, and from a filter, to what tantivy runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::iter::repeat;
 use std::ops::Bound;
 
 use tantivy::Term;
 use tantivy::query::{
     AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, FuzzyTermQuery, Occur, PhraseQuery,
-    Query as Tantivy, RangeQuery, RegexQuery, TermQuery, TermSetQuery,
+    Query as Tantivy, RangeQuery, RegexPhraseQuery, RegexQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::analysis::Analyzers;
+use super::character::CharacterQuery;
+use super::holding::AnyWordsQuery;
+use super::tokenizer::lone;
 use super::writer::shortened;
 use super::{Analyzer, Fields, column};
-use crate::query::{Comparison, Filter, Query};
+use crate::query::{Comparison, Filter, MOST_SLOP, Query};
 use crate::schema::{FieldType, Language, Schema, Value};
 
 /// Different words of one clause that count; what a person types has fewer, and a text pasted whole is cut here.
-const MOST_WORDS: usize = 1024;
+pub(crate) const MOST_WORDS: usize = 1024;
 
 /// Turns trees that were checked against the schema into queries of tantivy.
 pub(super) struct Compiler<'a> {
@@ -37,14 +41,48 @@ pub(super) struct Weighted {
 impl Weighted {
     /// What matches the word, with its score.
     fn query(&self) -> Box<dyn Tantivy> {
-        let term = Box::new(TermQuery::new(self.term.clone(), IndexRecordOption::WithFreqs));
-        if self.boost == 1.0 { term } else { Box::new(BoostQuery::new(term, self.boost)) }
+        let word = word(&self.term);
+        if self.boost == 1.0 { word } else { Box::new(BoostQuery::new(word, self.boost)) }
+    }
+
+    /// Whether it has one list of documents in the index.
+    fn is_a_term(&self) -> bool {
+        CharacterQuery::of(&self.term).is_none()
     }
 }
 
-/// Any of the words.
-fn any_of(words: &[Weighted]) -> Box<dyn Tantivy> {
-    any(words.iter().map(Weighted::query).collect())
+/// What matches a word, with its score.
+pub(super) fn word(term: &Term) -> Box<dyn Tantivy> {
+    match CharacterQuery::of(term) {
+        Some(query) => Box::new(query),
+        None => Box::new(TermQuery::new(term.clone(), IndexRecordOption::WithFreqs)),
+    }
+}
+
+impl Weighted {
+    /// A word that counts as often as it is said.
+    fn of(term: &Term, count: usize) -> Self {
+        Self { term: term.clone(), boost: count as f32 }
+    }
+}
+
+/// A word as a term and as it is, and how often it is said.
+pub(super) type Counted = (Term, String, usize);
+
+/// What a piece of text between two spaces means that makes several words, as `in-house` does, or text without spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Each of them for itself: what it is looked for by may be in part.
+    Words,
+    /// All of them, next to each other: what is required or excluded is the whole.
+    Whole,
+}
+
+impl Reading {
+    /// How clauses of which any may hold are read beside those that have to: they only add to the score then.
+    pub(super) fn of_should(self, must: &[Query]) -> Self {
+        if must.is_empty() { self } else { Self::Words }
+    }
 }
 
 /// Words that are looked for in one field of tantivy.
@@ -56,23 +94,30 @@ struct Target {
 
 impl Compiler<'_> {
     /// What a query matches, with its scores.
-    pub(super) fn query(&self, query: &Query) -> Box<dyn Tantivy> {
+    pub(super) fn query(&self, query: &Query, reading: Reading) -> Box<dyn Tantivy> {
         match query {
-            Query::Words { field, text } => any_of(&self.words(field.as_deref(), text)),
+            Query::Words { field, text } => {
+                let (words, phrases) = self.parts(field.as_deref(), text, reading);
+                let words = words.iter().map(|(term, _, count)| Weighted::of(term, *count).query());
+                any(words.chain(phrases.into_iter().map(|text| self.phrase(field.as_deref(), text, 0))).collect())
+            }
             Query::Phrase { field, text, slop } => self.phrase(field.as_deref(), text, *slop),
             Query::Prefix { field, text } => self.prefix(field.as_deref(), text),
-            Query::Fuzzy { field, text, distance } => self.fuzzy(field.as_deref(), text, *distance),
+            Query::Fuzzy { field, text, distance } => self.fuzzy(field.as_deref(), text, *distance, reading),
             Query::Filter(filter) => unscored(self.filter(filter)),
             Query::All => Box::new(AllQuery),
-            Query::Boolean { must, should, must_not } => self.boolean(must, should, must_not),
-            Query::Boost { query, factor } => Box::new(BoostQuery::new(self.query(query), *factor)),
+            Query::Boolean { must, should, must_not } => self.boolean(must, should, must_not, reading),
+            Query::Boost { query, factor } => Box::new(BoostQuery::new(self.query(query, reading), *factor)),
         }
     }
 
     /// A query that is no more than words of which any may be there, however they are grouped; `None` for others.
-    pub(super) fn union(&self, query: &Query) -> Option<Vec<Weighted>> {
-        match query {
-            Query::Words { field, text } => Some(self.words(field.as_deref(), text)),
+    pub(super) fn union(&self, query: &Query, reading: Reading) -> Option<Vec<Weighted>> {
+        let words = match query {
+            Query::Words { field, text } => {
+                let (words, phrases) = self.parts(field.as_deref(), text, reading);
+                phrases.is_empty().then(|| words.iter().map(|(term, _, count)| Weighted::of(term, *count)).collect())
+            }
             // A phrase of one word.
             Query::Phrase { field, text, .. } => {
                 let word = |terms: Vec<(usize, Term)>| match <[_; 1]>::try_from(terms) {
@@ -82,19 +127,23 @@ impl Compiler<'_> {
                 self.phrases(field.as_deref(), text).into_iter().map(word).collect()
             }
             Query::Boost { query, factor } => {
-                let mut words = self.union(query)?;
+                let mut words = self.union(query, reading)?;
                 words.iter_mut().for_each(|word| word.boost = (word.boost * factor).min(f32::MAX));
                 Some(words)
             }
-            // One that has to be there, alone, is as one that may.
-            Query::Boolean { must, should, must_not }
-                if must_not.is_empty() && (must.is_empty() || must.len() == 1 && should.is_empty()) =>
-            {
-                let parts = must.iter().chain(should).filter(|part| !self.says_nothing(part)).map(|part| self.union(part));
+            Query::Boolean { must, should, must_not } if must_not.is_empty() => {
+                let all = must.iter().zip(repeat(Reading::Whole)).chain(should.iter().zip(repeat(reading.of_should(must))));
+                let kept: Vec<_> = all.filter(|(part, _)| !self.says_nothing(part)).collect();
+                // One that has to be there, alone, is as one that may.
+                if kept.len() > 1 && must.iter().any(|part| !self.says_nothing(part)) {
+                    return None;
+                }
+                let parts = kept.into_iter().map(|(part, reading)| self.union(part, reading));
                 parts.collect::<Option<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
             }
             _ => None,
-        }
+        };
+        words.filter(|words: &Vec<Weighted>| words.iter().all(Weighted::is_a_term))
     }
 
     /// The documents that meet a filter; its scores say nothing.
@@ -114,13 +163,17 @@ impl Compiler<'_> {
             }
             // Of stop words alone, it restricts nothing.
             Filter::Matches(query) if self.says_nothing(query) => Box::new(AllQuery),
-            Filter::Matches(query) => self.query(query),
+            Filter::Matches(query) => self.required(query),
             Filter::And(parts) if parts.is_empty() => Box::new(AllQuery),
             Filter::And(parts) => {
                 Box::new(BooleanQuery::new(parts.iter().map(|part| (Occur::Must, self.filter(part))).collect()))
             }
             Filter::Or(parts) => any(parts.iter().map(|part| self.filter(part)).collect()),
-            Filter::Not(inner) => without(Box::new(AllQuery), self.filter(inner)),
+            Filter::Not(inner) => match &**inner {
+                Filter::Matches(query) if self.says_nothing(query) => Box::new(AllQuery),
+                Filter::Matches(query) => without(Box::new(AllQuery), self.query(query, Reading::Whole)),
+                inner => without(Box::new(AllQuery), self.filter(inner)),
+            },
         }
     }
 
@@ -135,17 +188,26 @@ impl Compiler<'_> {
         Some(Target { field: own, analyzer: self.analyzers.of(language), languages: vec![language] })
     }
 
-    /// The words of a text; a repeated one counts as often as it is said.
-    fn words(&self, field: Option<&str>, text: &str) -> Vec<Weighted> {
-        let weighted = |(term, _, count): (Term, String, usize)| Weighted { term, boost: count as f32 };
-        self.counted_words(field, text).into_iter().map(weighted).collect()
+    /// The words of a text of which any may be there, and the pieces of it whose words have to be next to each other.
+    pub(super) fn parts<'t>(&self, field: Option<&str>, text: &'t str, reading: Reading) -> (Vec<Counted>, Vec<&'t str>) {
+        if reading == Reading::Words {
+            return (self.counted_words(field, text), Vec::new());
+        }
+        let is_several = |piece: &&str| {
+            // Of letters of one script with spaces it is one word.
+            let may_be = piece.chars().any(|c| !c.is_alphanumeric() || lone(c.encode_utf8(&mut [0; 4])).is_some());
+            may_be && self.phrases(field, piece).iter().any(|terms| terms.len() > 1)
+        };
+        let (mut phrases, words): (Vec<&str>, Vec<&str>) = text.split_whitespace().partition(is_several);
+        phrases.truncate(MOST_WORDS);
+        (self.counted_words(field, &words.join(" ")), phrases)
     }
 
     /// The different words of a text, as terms and as they are, with how often each is there; in their order.
-    pub(super) fn counted_words(&self, field: Option<&str>, text: &str) -> Vec<(Term, String, usize)> {
+    fn counted_words(&self, field: Option<&str>, text: &str) -> Vec<Counted> {
         let Some(mut target) = self.target(field) else { return Vec::new() };
         let mut places: HashMap<String, usize> = HashMap::new();
-        let mut words: Vec<(Term, String, usize)> = Vec::new();
+        let mut words: Vec<Counted> = Vec::new();
         target.analyzer.words(text, |word| match places.get(word) {
             Some(&place) => words[place].2 += 1,
             None if words.len() < MOST_WORDS => {
@@ -157,13 +219,27 @@ impl Compiler<'_> {
         words
     }
 
+    /// The first byte of a text from which on it has words that are not among the different ones that count.
+    pub(super) fn unread(&self, field: Option<&str>, text: &str) -> Option<usize> {
+        let mut target = self.target(field)?;
+        let (mut words, mut unread) = (HashSet::new(), None);
+        target.analyzer.tokens(text, |token| {
+            if words.len() < MOST_WORDS {
+                words.insert(token.text.clone());
+            } else if !words.contains(&token.text) {
+                unread = Some(unread.map_or(token.offset_from, |first: usize| first.min(token.offset_from)));
+            }
+        });
+        unread
+    }
+
     /// The words next to each other, in any one of the languages that the text may be in.
     fn phrase(&self, field: Option<&str>, text: &str, slop: u32) -> Box<dyn Tantivy> {
-        let phrase = |terms: Vec<(usize, Term)>| -> Box<dyn Tantivy> {
-            match &terms[..] {
-                [(_, only)] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::WithFreqs)),
-                _ => Box::new(PhraseQuery::new_with_offset_and_slop(terms, slop)),
-            }
+        // Tantivy counts places in 8 bits.
+        let slop = slop.min(MOST_SLOP);
+        let phrase = |terms: Vec<(usize, Term)>| match &terms[..] {
+            [(_, only)] => word(only),
+            _ => next_to_each_other(terms, slop),
         };
         any(self.phrases(field, text).into_iter().map(phrase).collect())
     }
@@ -196,7 +272,7 @@ impl Compiler<'_> {
         });
         let Some((_, _, beginning)) = last else { return Box::new(EmptyQuery) };
         // Words are stems in the index: one that is written out is found by its own.
-        let whole = any_of(&self.words(field, &beginning));
+        let whole = self.query(&Query::Words { field: field.map(str::to_owned), text: beginning.clone() }, Reading::Words);
         // Words are letters and digits, none of which means anything else in a regular expression.
         let beginning: Box<dyn Tantivy> = match RegexQuery::from_pattern(&format!("{beginning}.*"), target.field) {
             Ok(query) => Box::new(query),
@@ -206,58 +282,113 @@ impl Compiler<'_> {
             }
         };
         let beginning = any(vec![beginning, whole]);
-        let before = text.get(..before).unwrap_or_default();
-        if self.says_nothing(&Query::Words { field: field.map(str::to_owned), text: before.to_owned() }) {
-            return beginning;
+        let before =
+            Query::Phrase { field: field.map(str::to_owned), text: text.get(..before).unwrap_or_default().to_owned(), slop: 0 };
+        match self.says_nothing(&before) {
+            true => beginning,
+            false => every(vec![self.required(&before), beginning]),
         }
-        Box::new(BooleanQuery::new(vec![(Occur::Must, self.phrase(field, before, 0)), (Occur::Must, beginning)]))
     }
 
-    /// Around each word of the text, in each of its languages.
-    fn fuzzy(&self, field: Option<&str>, text: &str, distance: u8) -> Box<dyn Tantivy> {
-        let Some(mut target) = self.target(field) else { return Box::new(EmptyQuery) };
-        let mut words = Vec::new();
-        target.analyzer.words(text, |word| words.push(word.to_owned()));
-        words.truncate(MOST_WORDS);
-        let around = |word: String| -> Box<dyn Tantivy> {
-            Box::new(FuzzyTermQuery::new(Term::from_field_text(target.field, &word), distance.clamp(1, 2), true))
+    /// Around each word of the text, in each of its languages; as a whole, around all of them.
+    fn fuzzy(&self, field: Option<&str>, text: &str, distance: u8, reading: Reading) -> Box<dyn Tantivy> {
+        let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
+        let in_language = |language: &Language| -> Vec<(String, u8)> {
+            let mut words = Vec::new();
+            self.analyzers.of(*language).tokens(text, |token| {
+                let written = text.get(token.offset_from..token.offset_to).unwrap_or_default();
+                words.push((token.text.clone(), distance.min(most_edits(written))));
+            });
+            words.truncate(MOST_WORDS);
+            words
         };
-        any(words.into_iter().map(around).collect())
+        let around = |(text, distance): (String, u8)| -> Box<dyn Tantivy> {
+            let term = Term::from_field_text(target.field, &text);
+            if distance == 0 { word(&term) } else { Box::new(FuzzyTermQuery::new(term, distance, true)) }
+        };
+        let ways = target.languages.iter().map(in_language).filter(|words| !words.is_empty());
+        if reading == Reading::Whole {
+            let mut ways: Vec<_> = ways.collect();
+            ways.dedup();
+            return any(ways.into_iter().map(|words| every(words.into_iter().map(around).collect())).collect());
+        }
+        let mut words: Vec<(String, u8)> = Vec::new();
+        for word in ways.flatten() {
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        any(words.into_iter().take(MOST_WORDS).map(around).collect())
     }
 
-    fn boolean(&self, must: &[Query], should: &[Query], must_not: &[Query]) -> Box<dyn Tantivy> {
+    fn boolean(&self, must: &[Query], should: &[Query], must_not: &[Query], reading: Reading) -> Box<dyn Tantivy> {
         if must.is_empty() && should.is_empty() && must_not.is_empty() {
             return Box::new(EmptyQuery);
         }
         // Clauses of stop words alone are passed over: as required ones they would exclude everything.
-        let clauses = |occur: Occur, list: &[Query]| -> Vec<(Occur, Box<dyn Tantivy>)> {
-            list.iter().filter(|query| !self.says_nothing(query)).map(|query| (occur, self.query(query))).collect()
-        };
-        let mut all = clauses(Occur::Must, must);
-        all.extend(clauses(Occur::Should, should));
-        all.extend(clauses(Occur::MustNot, must_not));
-        if must.is_empty() && should.is_empty() {
+        let says_something = |query: &&Query| !self.says_nothing(query);
+        let mut all: Vec<(Occur, Box<dyn Tantivy>)> = Vec::new();
+        all.extend(must.iter().filter(says_something).map(|query| (Occur::Must, self.required(query))));
+        let of_should = reading.of_should(must);
+        all.extend(should.iter().filter(says_something).map(|query| (Occur::Should, self.query(query, of_should))));
+        let positive = all.len();
+        all.extend(must_not.iter().filter(says_something).map(|query| (Occur::MustNot, self.query(query, Reading::Whole))));
+        // Also where what was required restricts nothing, all but what is excluded is left.
+        if positive == 0 && should.is_empty() && (must.is_empty() || !all.is_empty()) {
             all.push((Occur::Must, unscored(Box::new(AllQuery))));
+        } else if positive == 0 {
+            return Box::new(EmptyQuery);
         }
-        match all.iter().any(|(occur, _)| *occur != Occur::MustNot) {
-            true if must.is_empty() => in_order(BooleanQuery::new(all)),
+        // What is looked for, and not only a condition, has at least one of the words.
+        let is_unknown = |query: &Query| !self.languages_without(query).is_empty();
+        let mut required = must.iter().filter(says_something).peekable();
+        if reading == Reading::Words && required.peek().is_some() && required.all(is_unknown) {
+            let words = must.iter().chain(should).filter(says_something).map(|query| self.query(query, Reading::Whole));
+            all.push((Occur::Must, unscored(any(words.collect()))));
+        }
+        match all.iter().any(|(occur, _)| *occur == Occur::Must) {
             true => Box::new(BooleanQuery::new(all)),
-            false => Box::new(EmptyQuery),
+            false => in_order(BooleanQuery::new(all)),
         }
     }
 
-    /// Whether a query has no word to look for, and no condition. A stop word of one of the languages is none: texts in that language do not
-    /// have it in the index.
-    fn says_nothing(&self, query: &Query) -> bool {
+    /// What a clause that has to hold matches. Whether a text has words that are stop words of its language nobody knows, so texts in that
+    /// language meet it; those in the others have to have them.
+    fn required(&self, query: &Query) -> Box<dyn Tantivy> {
+        let proper = self.query(query, Reading::Whole);
+        let unknown = self.languages_without(query);
+        if unknown.is_empty() {
+            return proper;
+        }
+        let fields = self.schema.fields().iter().zip(&self.fields.own);
+        let fields = fields.filter(|(field, _)| field.kind().is_searched() && unknown.contains(&field.language()));
+        let unknown = AnyWordsQuery(fields.filter_map(|(_, own)| *own).collect());
+        any(vec![proper, unscored(Box::new(unknown))])
+    }
+
+    /// The languages in which a clause is made of stop words alone.
+    fn languages_without(&self, query: &Query) -> Vec<Language> {
         match query {
             Query::Words { field, text } | Query::Phrase { field, text, .. } | Query::Fuzzy { field, text, .. } => {
-                let Some(target) = self.target(field.as_deref()) else { return true };
-                let is_without_words = |language: &Language| {
+                let languages = self.target(field.as_deref()).map(|target| target.languages).unwrap_or_default();
+                let is_without = |language: &Language| {
                     let mut words = 0;
                     self.analyzers.of(*language).words(text, |_| words += 1);
                     words == 0
                 };
-                target.languages.iter().any(is_without_words)
+                languages.into_iter().filter(is_without).collect()
+            }
+            Query::Boost { query, .. } => self.languages_without(query),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a query has no word to look for in any of its languages, and no condition.
+    pub(super) fn says_nothing(&self, query: &Query) -> bool {
+        match query {
+            Query::Words { field, .. } | Query::Phrase { field, .. } | Query::Fuzzy { field, .. } => {
+                let languages = self.target(field.as_deref()).map_or(0, |target| target.languages.len());
+                self.languages_without(query).len() == languages
             }
             Query::Prefix { text, .. } => !text.chars().any(char::is_alphanumeric),
             Query::Boost { query, .. } => self.says_nothing(query),
@@ -305,6 +436,45 @@ impl Compiler<'_> {
     }
 }
 
+/// How many edits leave something of a word of that length.
+fn most_edits(word: &str) -> u8 {
+    match word.chars().count() {
+        0..=2 => 0,
+        3..=5 => 1,
+        _ => 2,
+    }
+}
+
+/// Words at their places. A character of a script without spaces that stands at an end may be part of a longer run there.
+fn next_to_each_other(terms: Vec<(usize, Term)>, slop: u32) -> Box<dyn Tantivy> {
+    let is_lone = |(_, term): &(usize, Term)| CharacterQuery::of(term).is_some();
+    let (Some((_, first)), true) = (terms.first(), terms.iter().any(is_lone)) else {
+        return Box::new(PhraseQuery::new_with_offset_and_slop(terms, slop));
+    };
+    let (field, last) = (first.field(), terms.len() - 1);
+    // Words are letters and digits, none of which means anything else in a regular expression.
+    let pattern = |(at, (position, term)): (usize, &(usize, Term))| {
+        let text = term.value().as_str().unwrap_or_default().to_owned();
+        let pattern = match CharacterQuery::of(term) {
+            Some(_) if at == 0 => format!(".?{text}"),
+            Some(_) if at == last => format!("{text}.?"),
+            _ => text,
+        };
+        (*position, pattern)
+    };
+    let patterns = terms.iter().enumerate().map(pattern).collect();
+    let mut phrase = RegexPhraseQuery::new_with_offset_and_slop(field, patterns, slop);
+    phrase.set_max_expansions(u32::MAX);
+    Box::new(phrase)
+}
+
+fn every(mut queries: Vec<Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
+    match queries.len() {
+        1 => queries.swap_remove(0),
+        _ => Box::new(BooleanQuery::new(queries.into_iter().map(|query| (Occur::Must, query)).collect())),
+    }
+}
+
 fn any(mut queries: Vec<Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
     match queries.len() {
         0 => Box::new(EmptyQuery),
@@ -326,4 +496,49 @@ fn without(wanted: Box<dyn Tantivy>, unwanted: Box<dyn Tantivy>) -> Box<dyn Tant
 
 fn unscored(query: Box<dyn Tantivy>) -> Box<dyn Tantivy> {
     Box::new(ConstScoreQuery::new(query, 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lexical::layout;
+
+    /// What tantivy is to run for a query in a heading and a text.
+    fn compiled(query: &Query) -> String {
+        let schema = Schema::builder().heading("title").text("body").build().unwrap();
+        let (_, fields) = layout(&schema);
+        let analyzers = Analyzers::new(&fields.languages);
+        let compiler = Compiler { schema: &schema, fields: &fields, analyzers: &analyzers, number_of: &|_| None };
+        format!("{:?}", compiler.query(query, Reading::Words))
+    }
+
+    #[test]
+    fn clauses_of_which_any_may_hold_are_added_in_their_own_order_also_where_what_was_required_is_passed_over() {
+        let (title, body) = (|| Query::words("patent").in_field("title"), || Query::words("claim").in_field("body"));
+        let beside = |must: Query| Query::Boolean {
+            must: vec![must],
+            should: vec![title(), body()],
+            must_not: vec![Query::words("chemistry")],
+        };
+        assert!(compiled(&title().or(body())).starts_with("Boost("));
+        assert!(compiled(&beside(Query::words("the"))).starts_with("Boost("));
+        assert!(compiled(&beside(Query::words("software"))).starts_with("BooleanQuery"));
+    }
+
+    #[test]
+    fn short_words_are_edited_less() {
+        for (word, edits) in [("it", 0), ("検索", 0), ("cat", 1), ("house", 1), ("houses", 2)] {
+            let compiled = compiled(&Query::fuzzy(word, 2));
+            match edits {
+                0 => assert!(!compiled.contains("Fuzzy"), "{word}: {compiled}"),
+                _ => assert!(compiled.contains(&format!("distance: {edits}")), "{word}: {compiled}"),
+            }
+        }
+        assert!(compiled(&Query::fuzzy("houses", 1)).contains("distance: 1"));
+    }
+
+    #[test]
+    fn a_slop_fits_into_what_tantivy_counts_in() {
+        assert!(compiled(&Query::phrase("patent claim").slop(300)).contains("slop: 255"));
+    }
 }

@@ -1,11 +1,10 @@
 //! Where a document's BM25 comes from, by clause and word.
 
 use serde_json::Value as Json;
-use tantivy::query::{Query as Tantivy, TermQuery};
-use tantivy::schema::IndexRecordOption;
+use tantivy::query::Query as Tantivy;
 use tantivy::{DocAddress, Searcher, Term};
 
-use super::compile::Compiler;
+use super::compile::{Compiler, Reading, word};
 use crate::query::Query;
 use crate::rank::{Combination, Explanation};
 
@@ -18,44 +17,51 @@ pub(super) struct Explainer<'a> {
 
 impl Explainer<'_> {
     /// The part of a query that the document matches; `None` where it matches nothing of it.
-    pub(super) fn explain(&self, query: &Query) -> Option<Explanation> {
+    pub(super) fn explain(&self, query: &Query, reading: Reading) -> Option<Explanation> {
         match query {
             Query::Words { field, text } => {
-                let words = self.compiler.counted_words(field.as_deref(), text);
+                let (words, phrases) = self.compiler.parts(field.as_deref(), text, reading);
+                let words = words.iter().filter_map(|(term, word, count)| self.word(term, word, *count, field.as_deref()));
+                let phrases =
+                    phrases.into_iter().map(|text| Query::Phrase { field: field.clone(), text: text.to_owned(), slop: 0 });
                 let matched: Vec<Explanation> =
-                    words.iter().filter_map(|(term, word, count)| self.word(term, word, *count, field.as_deref())).collect();
+                    words.chain(phrases.filter_map(|phrase| self.explain(&phrase, reading))).collect();
                 (!matched.is_empty()).then(|| Explanation::of(format!("BM25 of {query}"), Combination::Sum, matched))
             }
             Query::Boolean { must, should, .. } => {
-                let matched: Vec<Explanation> = must.iter().chain(should).filter_map(|clause| self.explain(clause)).collect();
+                let required = must.iter().filter_map(|clause| self.explain(clause, Reading::Whole));
+                let others = should.iter().filter_map(|clause| self.explain(clause, reading.of_should(must)));
+                let matched: Vec<Explanation> = required.chain(others).collect();
                 match matched.is_empty() {
                     // Only what is excluded was named.
-                    true => self.score(&*self.compiler.query(query)).map(|value| Explanation::given(query.to_string(), value)),
+                    true => self
+                        .score(&*self.compiler.query(query, reading))
+                        .map(|value| Explanation::given(query.to_string(), value)),
                     false => Some(Explanation::of(format!("BM25 of {query}"), Combination::Sum, matched)),
                 }
             }
             Query::Boost { query, factor } => {
-                let inner = self.explain(query)?;
+                let inner = self.explain(query, reading)?;
                 Some(Explanation::of("boosted", Combination::Product, vec![Explanation::given("boost", *factor), inner]))
             }
             other => {
-                let (value, json) = self.scored(&*self.compiler.query(other))?;
+                let (value, json) = self.scored(&*self.compiler.query(other, reading))?;
                 let more = json["details"].as_array().into_iter().flatten().map(of_json);
                 Some(Explanation::given(format!("score of {other}"), value).with(more))
             }
         }
     }
 
-    fn word(&self, term: &Term, word: &str, count: usize, field: Option<&str>) -> Option<Explanation> {
-        let (value, json) = self.scored(&TermQuery::new(term.clone(), IndexRecordOption::WithFreqs))?;
+    fn word(&self, term: &Term, text: &str, count: usize, field: Option<&str>) -> Option<Explanation> {
+        let (value, json) = self.scored(&*word(term))?;
         let place = field.map_or_else(String::new, |field| format!(" in {field}"));
         let details: Vec<Explanation> = json["details"].as_array().into_iter().flatten().map(of_json).collect();
-        let bm25 = Explanation::of(format!("BM25 of the word {word:?}{place}"), Combination::Product, details).valued(value);
+        let bm25 = Explanation::of(format!("BM25 of the word {text:?}{place}"), Combination::Product, details).valued(value);
         if count == 1 {
             return Some(bm25);
         }
         let times = Explanation::given("times that the query has it", count as f32);
-        Some(Explanation::of(format!("{word:?}, repeated"), Combination::Product, vec![times, bm25]))
+        Some(Explanation::of(format!("{text:?}, repeated"), Combination::Product, vec![times, bm25]))
     }
 
     fn score(&self, query: &dyn Tantivy) -> Option<f32> {

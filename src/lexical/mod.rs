@@ -7,10 +7,12 @@
 
 mod analysis;
 mod best;
+mod character;
 mod columns;
 mod compile;
 mod directory;
 mod explain;
+mod holding;
 mod reader;
 mod stems;
 mod tokenizer;
@@ -19,6 +21,7 @@ mod writer;
 
 pub(crate) use analysis::{Analyzer, SpareAnalyzer, SpareAnalyzers};
 pub(crate) use columns::Counts;
+pub(crate) use compile::MOST_WORDS;
 pub(crate) use reader::WordsReader;
 pub(crate) use writer::{WordsCommit, WordsWriter};
 

@@ -14,7 +14,7 @@ use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 use super::analysis::Analyzers;
 use super::best::Place;
 use super::columns::{Counts, Matches, ValueColumn, count, sorted};
-use super::compile::Compiler;
+use super::compile::{Compiler, Reading};
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
 use super::union::best_of_any;
@@ -106,9 +106,9 @@ impl WordsReader {
         }
         let place = Place { searcher: &searcher, numbers: self.numbers_by_segment()?, among };
         let compiler = self.compiler(number_of);
-        let best = match compiler.union(query) {
+        let best = match compiler.union(query, Reading::Words) {
             Some(words) => best_of_any(&place, &words, limit),
-            None => place.best(&*compiler.query(query), limit),
+            None => place.best(&*compiler.query(query, Reading::Words), limit),
         };
         let mut hits = best.map_err(failed(&self.path, "searching the words"))?;
         let order =
@@ -120,6 +120,16 @@ impl WordsReader {
         }
         hits.sort_unstable_by(order);
         Ok(hits)
+    }
+
+    /// Whether a query has nothing but stop words to look for: required, it restricts nothing.
+    pub(crate) fn says_nothing(&self, query: &Query) -> bool {
+        self.compiler(&|_| None).says_nothing(query)
+    }
+
+    /// The first byte of a text from which on words are not looked for, since there are too many before.
+    pub(crate) fn unread(&self, field: Option<&str>, text: &str) -> Option<usize> {
+        self.compiler(&|_| None).unread(field, text)
     }
 
     /// The documents that meet a filter.
@@ -157,7 +167,7 @@ impl WordsReader {
         let names: Vec<(String, FieldType, usize)> =
             fields.iter().filter_map(|(field, most)| self.column(field).map(|(name, kind)| (name, kind, *most))).collect();
         let columns: Vec<_> = names.iter().map(|(name, kind, most)| (ValueColumn { name, kind: *kind }, *most)).collect();
-        let query = self.compiler(number_of).query(query);
+        let query = self.compiler(number_of).query(query, Reading::Words);
         let (searcher, numbers) = (self.reader.searcher(), self.numbers_by_segment()?);
         let matches = Matches { searcher: &searcher, query: &*query, numbers, among };
         count(&matches, &columns).map_err(failed(&self.path, "counting values"))
@@ -176,7 +186,7 @@ impl WordsReader {
     ) -> Result<Vec<u64>, StorageError> {
         let Some((name, kind)) = self.column(field) else { return Ok(Vec::new()) };
         let column = ValueColumn { name: &name, kind };
-        let query = self.compiler(number_of).query(query);
+        let query = self.compiler(number_of).query(query, Reading::Words);
         let (searcher, numbers) = (self.reader.searcher(), self.numbers_by_segment()?);
         let matches = Matches { searcher: &searcher, query: &*query, numbers, among };
         sorted(&matches, &column, descending, limit, rank_of_equals).map_err(failed(&self.path, "sorting"))
@@ -214,7 +224,7 @@ impl WordsReader {
         let found = searcher.search(&one, &DocSetCollector).map_err(&failed)?;
         let Some(document) = found.into_iter().next() else { return Ok(None) };
         let explainer = Explainer { searcher: &searcher, compiler: self.compiler(number_of), document };
-        Ok(explainer.explain(query))
+        Ok(explainer.explain(query, Reading::Words))
     }
 
     /// The column of a field that has values.
