@@ -1,8 +1,9 @@
 //! What is asked, made out: the tree for the words, the text for the models, and what restricts both.
 
-use super::{Note, Search};
+use super::{Mode, Note, Search};
 use crate::error::Error;
-use crate::query::{Filter, Query};
+use crate::lexical::MOST_WORDS;
+use crate::query::{Demand, Filter, Ignored, Query};
 
 /// How the text of a search is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,21 +38,33 @@ impl Question {
         let spaced = |c: char| if c.is_control() { " ".repeat(c.len_utf8()) } else { c.to_string() };
         let typed: String = search.query.chars().map(spaced).collect();
         let mut understood = true;
+        let mut demands = Vec::new();
         let tree = match &search.reading {
             Reading::Plain => Query::words(typed.trim()),
             Reading::Strict if typed.trim().is_empty() => Query::words(""),
-            Reading::Strict => Query::parse(&typed, schema)?,
+            Reading::Strict => {
+                let read = Query::read_strictly(&typed, schema)?;
+                demands = read.demands;
+                read.query
+            }
             Reading::Forgiving => {
-                let (tree, ignored) = Query::forgiving(&typed, schema);
-                understood = ignored.is_empty();
-                notes.extend(ignored.into_iter().map(Note::QueryIgnored));
-                tree
+                let read = Query::read(&typed, schema);
+                understood = read.ignored.is_empty();
+                notes.extend(read.ignored.into_iter().map(Note::QueryIgnored));
+                demands = read.demands;
+                read.query
             }
             Reading::Tree(tree) | Reading::Beside(tree) => {
                 tree.check(schema)?;
                 tree.clone()
             }
         };
+        for Demand { at, words } in demands {
+            if search.snapshot.words()?.says_nothing(&words) {
+                notes.push(Note::QueryIgnored(Ignored::new(&typed, at, UNINDEXED.to_owned())));
+            }
+        }
+        notes.extend(unread(search, &tree, &typed)?.map(Note::QueryIgnored));
         // Marks that are no operators say something to a model.
         let text = match &tree {
             _ if matches!(search.reading, Reading::Beside(_)) => typed.trim().to_owned(),
@@ -73,6 +86,23 @@ impl Question {
         };
         Ok(Self { tree, text, restriction })
     }
+}
+
+const UNINDEXED: &str = "its words are stop words, which are not in the index, so it restricts nothing";
+
+/// The end of a text that BM25 does not look for, where the text is nothing but words.
+fn unread(search: &Search<'_>, tree: &Query, typed: &str) -> Result<Option<Ignored>, Error> {
+    let Query::Words { field, text } = tree else { return Ok(None) };
+    // Shorter ones have fewer words.
+    if search.mode == Some(Mode::Semantic) || text.len() <= MOST_WORDS {
+        return Ok(None);
+    }
+    let Some(unread) = search.snapshot.words()?.unread(field.as_deref(), text) else { return Ok(None) };
+    // Only white space may be another one.
+    let letters = text.get(..unread).unwrap_or_default().chars().filter(|c| !c.is_whitespace()).count();
+    let at = typed.char_indices().filter(|(_, c)| !c.is_whitespace()).nth(letters).map_or(0, |(at, _)| at);
+    let why = format!("of the different words of a query the first {MOST_WORDS} are looked for, found more");
+    Ok(Some(Ignored::new(typed, at..typed.len(), why)))
 }
 
 /// What a query requires and excludes outright: of an operator, people expect that it holds for everything that is shown.

@@ -99,7 +99,7 @@ pub enum Note {
         /// The tokens that it reads.
         most: usize,
     },
-    /// A piece of the query was left out, or taken as words, since it could not be understood as the operator that it looked like.
+    /// A piece of the query could not be taken as it stands: an operator that is none, a required stop word, words beyond the most that are looked for.
     QueryIgnored(Ignored),
     /// The query leaves the cross-encoder no room for a passage, so nothing was judged.
     NotJudged {
@@ -163,7 +163,7 @@ impl Note {
         match self {
             Self::DeviceFallback { .. } => "a model ran on the CPU in place of its device",
             Self::QueryTruncated { .. } => "the encoder read only the beginning of the query",
-            Self::QueryIgnored(_) => "a piece of the query was not understood",
+            Self::QueryIgnored(_) => "a piece of the query could not be taken as it stands",
             Self::NotJudged { .. } => "the query was too long to be judged",
             Self::DeadlineReached { .. } => "the deadline came before everything was judged",
             Self::Cancelled { .. } => "the search was cancelled before everything was judged",

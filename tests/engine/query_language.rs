@@ -1,6 +1,6 @@
 //! What people type into a search box, and what it finds.
 
-use fossick::{Document, Error, Index, Language, Mode, Note, Options, Query, Schema, Snapshot};
+use fossick::{Document, Error, Filter, Index, Language, Mode, Note, Options, Query, Schema, Snapshot};
 
 use crate::common::{keys, note, vectors_index, words_index};
 
@@ -213,4 +213,222 @@ fn everything_is_listed_quickly_and_conditions_alone_leave_the_order_to_the_vect
     assert!(begun.elapsed().as_secs() < 5, "ties must not cost more than they are");
     let near = snapshot.search("kind:tree").vector([2.0_f32.cos(), 2.0_f32.sin()]).candidates(usize::MAX).limit(2).run().unwrap();
     assert_eq!(keys(&near), ["08999", "08998"]);
+}
+
+/// Texts without a language, by their keys.
+fn texts(all: &[(&str, &str)]) -> (tempfile::TempDir, Index) {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().text_in("body", Language::Neutral).build().unwrap();
+    let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(schema)).unwrap();
+    let mut writer = index.writer().unwrap();
+    for (key, text) in all {
+        writer.add(Document::new(*key).set("body", *text)).unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    (directory, index)
+}
+
+#[test]
+fn of_what_is_required_or_excluded_the_whole_counts_in_text_without_spaces() {
+    let (_directory, index) = texts(&[
+        ("ja", "特許庁の審査官が検索エンジンを使う"),
+        ("ja-parts", "特許の審査をエンジンで検索する"),
+        ("zh", "专利法规定侵权行为的责任"),
+        ("zh-parts", "关于专利和侵权的行为"),
+        ("th", "ระบบการค้นหาเอกสาร"),
+        ("th-parts", "ค้นพบการเดินทางหา"),
+    ]);
+    let snapshot = index.snapshot().unwrap();
+    for (query, expected) in [
+        ("検索エンジン", &["ja", "ja-parts"][..]),
+        ("+検索エンジン", &["ja"]),
+        ("特許 AND 審査官", &["ja"]),
+        ("特許 AND (審査官 OR 専売)", &["ja"]),
+        ("特許 -検索エンジン", &["ja-parts"]),
+        ("特許 -(検索エンジン 審査官)^2", &["ja-parts"]),
+        ("专利法 侵权行为", &["zh", "zh-parts"]),
+        ("专利法 AND 侵权行为", &["zh"]),
+        ("侵权 NOT 专利法", &["zh-parts"]),
+        ("การค้นหา", &["th", "th-parts"]),
+        ("+การค้นหา", &["th"]),
+        ("ค้น -การค้นหา", &["th-parts"]),
+    ] {
+        assert_eq!(found(&snapshot, query), expected, "{query}");
+    }
+    let filter = Filter::parse("MATCHES \"検索エンジン\"", snapshot.schema()).unwrap();
+    let among = |filter: Filter| snapshot.search("検索").filter(filter).run().unwrap();
+    assert_eq!(keys(&among(filter.clone())), ["ja"]);
+    assert_eq!(keys(&among(!filter)), ["ja-parts"]);
+}
+
+#[test]
+fn of_what_is_required_or_excluded_the_whole_counts_between_hyphens_and_apostrophes() {
+    let (_directory, index) = texts(&[
+        ("in-house", "an in-house lawyer of O'Brien"),
+        ("house", "a house in which a lawyer is"),
+        ("well", "a well of O and Brien"),
+        ("known", "a well-known lawyer"),
+    ]);
+    let snapshot = index.snapshot().unwrap();
+    for (query, expected) in [
+        ("in-house", &["house", "in-house"][..]),
+        ("+in-house", &["in-house"]),
+        ("lawyer -in-house", &["house", "known"]),
+        ("lawyer -well-known", &["house", "in-house"]),
+        ("-well-known", &["house", "in-house", "well"]),
+        ("+O'Brien", &["in-house"]),
+        ("+(well-known in-house)", &["in-house", "known"]),
+        ("lawyer AND in-house~", &["house", "in-house"]),
+    ] {
+        assert_eq!(found(&snapshot, query), expected, "{query}");
+    }
+    let matches = |text: &str| Filter::parse(&format!("MATCHES \"{text}\""), snapshot.schema()).unwrap();
+    assert_eq!(keys(&snapshot.search("*").filter(matches("in-house")).run().unwrap()), ["in-house"]);
+    let explained = snapshot.search("+in-house lawyer").explain().run().unwrap();
+    let hit = &explained.hits[0];
+    let explanation = hit.explanation.as_ref().unwrap();
+    assert!((explanation.value - hit.score).abs() < 1e-5, "{explanation:?}");
+
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    writer.add(note("whole", "", "a walnut-tree").vector([0.0, 1.0])).unwrap();
+    writer.add(note("parts", "", "a tree and a walnut").vector([1.0, 0.0])).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    assert_eq!(keys(&snapshot.search("+walnut-tree").vector([1.0, 0.0]).run().unwrap()), ["whole"], "of the vectors' leg too");
+    assert_eq!(keys(&snapshot.search("tree -walnut-tree").vector([1.0, 0.0]).run().unwrap()), ["parts"]);
+}
+
+#[test]
+fn one_character_of_text_without_spaces_is_found_wherever_it_stands() {
+    let (_directory, index) = texts(&[
+        ("ja-first", "猫が好きな人はいつもここに集まる"),
+        ("ja-last", "隣の家の黒猫"),
+        ("ja-middle", "黒猫と白猫と三毛猫が猫の話をする"),
+        ("ja-alone", "それは 猫 ではない、とても長い文のなかのひとつの字である"),
+        ("ja-dog", "犬が好き"),
+        ("zh", "个人所得税法"),
+        ("zh-other", "个人所得"),
+        ("th", "ระบบการค้นหา"),
+        ("th-other", "หาดใหญ่"),
+        ("chapter", "これは第3章です"),
+        ("chapter-4", "これは第4章です"),
+    ]);
+    let snapshot = index.snapshot().unwrap();
+    let cats = &["ja-alone", "ja-first", "ja-last", "ja-middle"][..];
+    for (query, expected) in [
+        ("猫", cats),
+        ("\"猫\"", cats),
+        ("猫*", cats),
+        ("猫~", cats),
+        ("+猫", cats),
+        ("猫 犬", &["ja-alone", "ja-dog", "ja-first", "ja-last", "ja-middle"]),
+        ("猫 AND 黒", &["ja-last", "ja-middle"]),
+        ("好き -猫", &["ja-dog"]),
+        ("税", &["zh"]),
+        ("个 -税", &["zh-other"]),
+        ("ก", &["th"]),
+        ("ห", &["th", "th-other"]),
+        ("+第3章", &["chapter"]),
+        ("\"3章\"", &["chapter"]),
+        ("\"第3\"", &["chapter"]),
+    ] {
+        assert_eq!(found(&snapshot, query), expected, "{query}");
+    }
+    let response = snapshot.search("猫").explain().run().unwrap();
+    assert_eq!(keys(&response)[0], "ja-middle", "it has it most often");
+    for hit in &response.hits {
+        let explanation = hit.explanation.as_ref().unwrap();
+        assert!(hit.score > 0.0 && (explanation.value - hit.score).abs() < 1e-5, "{explanation:?}");
+        let passage = hit.passage.as_ref().unwrap();
+        let marked: Vec<&str> = passage.highlights.iter().map(|range| &passage.text[range.clone()]).collect();
+        assert!(!marked.is_empty() && marked.iter().all(|text| *text == "猫"), "{marked:?}");
+    }
+    let filter = Filter::matches(Query::words("猫"));
+    assert_eq!(snapshot.search("*").filter(filter).count_total().run().unwrap().total, Some(4));
+}
+
+#[test]
+fn a_stop_word_of_one_language_is_a_word_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().text("english").text_in("german", Language::German).build().unwrap();
+    let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(schema)).unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.add(Document::new("en-war").set("english", "A war of roses")).unwrap();
+    writer.add(Document::new("en").set("english", "Roses die in peace")).unwrap();
+    writer.add(Document::new("de").set("german", "Die Rose war rot")).unwrap();
+    writer.add(Document::new("de-other").set("german", "Kein Krieg")).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    for (query, expected) in [
+        ("+war", &["en-war"][..]),
+        ("+war roses", &["de", "en-war"]),
+        ("roses AND war", &["de", "en-war"]),
+        ("roses -die", &["de", "en-war"]),
+        ("roses -war", &["de", "en"]),
+        ("english:roses -english:die", &["en-war"]),
+    ] {
+        assert_eq!(found(&snapshot, query), expected, "{query}");
+    }
+    let among = |filter: Filter| {
+        let response = snapshot.search("*").filter(filter).run().unwrap();
+        keys(&response).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(among(Filter::matches("war")), ["de", "de-other", "en-war"], "of German texts nobody knows");
+    assert_eq!(among(!Filter::matches("war")), ["de", "de-other", "en"]);
+}
+
+#[test]
+fn what_has_no_effect_is_told_with_its_place() {
+    let (_directory, index) = notes();
+    let snapshot = index.snapshot().unwrap();
+    let told = |query: &str| -> Vec<String> {
+        let told = |note: &Note| match note {
+            Note::QueryIgnored(ignored) => {
+                assert_eq!(ignored.text, query[ignored.at.clone()]);
+                ignored.text.clone()
+            }
+            other => panic!("{other}"),
+        };
+        snapshot.search(query).run().unwrap().notes.iter().map(told).collect()
+    };
+    for (query, expected) in [
+        ("the patents", &[][..]),
+        ("+the +patents", &["+the"]),
+        ("patents -the", &["-the"]),
+        ("patents AND the", &["the"]),
+        ("patents NOT \"of the\"", &["NOT \"of the\""]),
+        ("+(the software) patents", &[]),
+        ("yaer:1976 patents", &["yaer:1976"]),
+        ("http://patents note: patents", &[]),
+        ("\"software patents\"~300", &["~300"]),
+    ] {
+        assert_eq!(told(query), expected, "{query}");
+    }
+    assert_eq!(snapshot.search("+the +patents").strict().run().unwrap().notes.len(), 1, "a strict reading tells it as well");
+    let found = |query: &str| keys(&snapshot.search(query).mode(Mode::Lexical).run().unwrap()).len();
+    assert_eq!((found("+the -patents"), found("-patents")), (2, 2), "what restricts nothing changes nothing");
+    assert!(snapshot.search("\"software patents\"~300").strict().run().is_err());
+
+    let long: Vec<String> = (0..1030).map(|number| format!("word{number}")).collect();
+    let long = format!("\n{}  software", long.join("\n "));
+    for search in [snapshot.search(&long), snapshot.search(&long).plain()] {
+        let notes = search.run().unwrap().notes;
+        let [Note::QueryIgnored(ignored)] = &notes[..] else { panic!("{notes:?}") };
+        assert!(ignored.text.starts_with("word1024") && ignored.text.ends_with("software"), "{ignored}");
+        assert!(ignored.to_string().contains("1024"), "{ignored}");
+    }
+}
+
+#[test]
+fn edits_leave_something_of_a_short_word() {
+    let (_directory, index) =
+        texts(&[("search", "検索"), ("other", "検品"), ("cat", "a cat"), ("dog", "a dog"), ("cot", "a cot"), ("ox", "an ox")]);
+    let snapshot = index.snapshot().unwrap();
+    for (query, expected) in
+        [("検索~2", &["search"][..]), ("cat~2", &["cat", "cot"]), ("ox~", &["ox"]), ("ix~2", &[]), ("catt~", &["cat"])]
+    {
+        assert_eq!(found(&snapshot, query), expected, "{query}");
+    }
 }
