@@ -119,7 +119,8 @@ impl<'a> Cursor<'a> {
         let mut after = *self;
         let begins = self.before().is_none_or(|before| before.is_whitespace() || before == '(');
         after.next();
-        if after.peek().is_some_and(char::is_numeric) {
+        // A Roman numeral of one character is both.
+        if after.peek().is_some_and(|c| c.is_numeric() && !c.is_alphabetic()) {
             let is_all = || {
                 let before = self.text.get(..self.at).unwrap_or_default();
                 before.chars().all(char::is_whitespace) && self.rest().split_whitespace().nth(1).is_none()

@@ -84,6 +84,7 @@ fn a_sign_before_a_digit_is_an_operator_among_words_and_a_letter_alone_or_in_a_v
         ("patent -3d", boolean([], [words("patent")], [words("3d")])),
         ("+2020 patent", boolean([words("2020")], [words("patent")], [])),
         ("title:(patent -1976)", boolean([], [words("patent").in_field("title")], [words("1976").in_field("title")])),
+        ("patent OR (+Ⅰ)", words("patent").or(boolean([words("Ⅰ")], [], []))),
         ("patent 1976-1980", words("patent 1976-1980")),
         ("a year:(-5 7)", boolean([filter(Filter::equal("year", -5)).or(filter(Filter::equal("year", 7)))], [words("a")], [])),
         ("a year:[-5 TO -1]", boolean([filter(Filter::between("year", -5, -1))], [words("a")], [])),
@@ -128,7 +129,7 @@ fn what_is_too_large_is_told_with_the_place_where_the_limit_is_passed() {
     let filter = |text: &str| Filter::parse(text, &schema()).unwrap_err();
     too_large(query(&vec!["court:x"; 1030].join(" OR ")), 1024 * 11);
     too_large(query(&"(".repeat(100)), 64);
-    let deep = format!("{}a{}", "(".repeat(40), ")^2".repeat(40));
+    let deep = format!("{}a{}", "-(".repeat(40), ")^2".repeat(40));
     let at = query(&deep).position().unwrap();
     assert!(Query::parse(&deep[..at], &schema()).is_err_and(|error| !matches!(error, QueryError::TooLarge { .. })));
     let many = vec!["year = 1"; 1030].join(" OR ");
