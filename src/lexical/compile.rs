@@ -12,8 +12,8 @@ use tantivy::query::{
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::analysis::Analyzers;
+use super::any_words::AnyWordsQuery;
 use super::character::CharacterQuery;
-use super::holding::AnyWordsQuery;
 use super::tokenizer::lone;
 use super::writer::shortened;
 use super::{Analyzer, Fields, column};
@@ -88,6 +88,8 @@ impl Reading {
 /// Words that are looked for in one field of tantivy.
 struct Target {
     field: Field,
+    /// Where the words are as they are written; empty where nowhere.
+    written: Vec<Field>,
     analyzer: Analyzer,
     languages: Vec<Language>,
 }
@@ -180,12 +182,14 @@ impl Compiler<'_> {
     fn target(&self, field: Option<&str>) -> Option<Target> {
         let Some(name) = field else {
             let languages = self.fields.languages.clone();
-            return Some(Target { field: self.fields.words, analyzer: self.analyzers.all(), languages });
+            let written = self.fields.written.iter().copied().flatten().collect();
+            return Some(Target { field: self.fields.words, written, analyzer: self.analyzers.all(), languages });
         };
         let (place, field) = self.schema.fields().iter().enumerate().find(|(_, field)| field.name() == name)?;
         let own = self.fields.own.get(place).copied().flatten()?;
         let language = field.language();
-        Some(Target { field: own, analyzer: self.analyzers.of(language), languages: vec![language] })
+        let written = self.fields.written.get(place).copied().flatten().into_iter().collect();
+        Some(Target { field: own, written, analyzer: self.analyzers.of(language), languages: vec![language] })
     }
 
     /// The words of a text of which any may be there, and the pieces of it whose words have to be next to each other.
@@ -271,17 +275,27 @@ impl Compiler<'_> {
             }
         });
         let Some((_, _, beginning)) = last else { return Box::new(EmptyQuery) };
-        // Words are stems in the index: one that is written out is found by its own.
-        let whole = self.query(&Query::Words { field: field.map(str::to_owned), text: beginning.clone() }, Reading::Words);
+        let whole = || {
+            let whole = Query::Words { field: field.map(str::to_owned), text: beginning.clone() };
+            self.query(&whole, Reading::Words)
+        };
         // Words are letters and digits, none of which means anything else in a regular expression.
-        let beginning: Box<dyn Tantivy> = match RegexQuery::from_pattern(&format!("{beginning}.*"), target.field) {
-            Ok(query) => Box::new(query),
-            Err(error) => {
-                tracing::warn!(%error, "a beginning that tantivy does not take finds nothing");
-                return Box::new(EmptyQuery);
+        let pattern = format!("{beginning}.*");
+        let begins = |field: &Field| -> Box<dyn Tantivy> {
+            match RegexQuery::from_pattern(&pattern, *field) {
+                Ok(query) => Box::new(query),
+                Err(error) => {
+                    tracing::warn!(%error, "a beginning that tantivy does not take finds nothing");
+                    Box::new(EmptyQuery)
+                }
             }
         };
-        let beginning = any(vec![beginning, whole]);
+        let beginning = match target.written.is_empty() {
+            // Where there are stems alone, a word that is written out is found by its own.
+            true => any(vec![begins(&target.field), whole()]),
+            false if lone(&beginning).is_some() => any(vec![once(target.written.iter().map(begins)), whole()]),
+            false => once(target.written.iter().map(begins)),
+        };
         let before =
             Query::Phrase { field: field.map(str::to_owned), text: text.get(..before).unwrap_or_default().to_owned(), slop: 0 };
         match self.says_nothing(&before) {
@@ -293,6 +307,9 @@ impl Compiler<'_> {
     /// Around each word of the text, in each of its languages; as a whole, around all of them.
     fn fuzzy(&self, field: Option<&str>, text: &str, distance: u8, reading: Reading) -> Box<dyn Tantivy> {
         let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
+        // Stems are compared only where there is nothing else.
+        let is_written = !target.written.is_empty();
+        let languages = if is_written { vec![Language::Neutral] } else { target.languages };
         let in_language = |language: &Language| -> Vec<(String, u8)> {
             let mut words = Vec::new();
             self.analyzers.of(*language).tokens(text, |token| {
@@ -303,10 +320,20 @@ impl Compiler<'_> {
             words
         };
         let around = |(text, distance): (String, u8)| -> Box<dyn Tantivy> {
-            let term = Term::from_field_text(target.field, &text);
-            if distance == 0 { word(&term) } else { Box::new(FuzzyTermQuery::new(term, distance, true)) }
+            let near = |field: &Field| -> Box<dyn Tantivy> {
+                let term = Term::from_field_text(*field, &text);
+                match distance {
+                    0 => Box::new(ConstScoreQuery::new(Box::new(TermQuery::new(term, IndexRecordOption::Basic)), 1.0)),
+                    _ => Box::new(FuzzyTermQuery::new(term, distance, true)),
+                }
+            };
+            match distance {
+                0 if !is_written || lone(&text).is_some() => word(&Term::from_field_text(target.field, &text)),
+                _ if is_written => once(target.written.iter().map(near)),
+                _ => near(&target.field),
+            }
         };
-        let ways = target.languages.iter().map(in_language).filter(|words| !words.is_empty());
+        let ways = languages.iter().map(in_language).filter(|words| !words.is_empty());
         if reading == Reading::Whole {
             let mut ways: Vec<_> = ways.collect();
             ways.dedup();
@@ -468,6 +495,15 @@ fn next_to_each_other(terms: Vec<(usize, Term)>, slop: u32) -> Box<dyn Tantivy> 
     Box::new(phrase)
 }
 
+/// Any of them, of which each gives 1; no more where several hold.
+fn once(queries: impl Iterator<Item = Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
+    let mut queries: Vec<Box<dyn Tantivy>> = queries.collect();
+    match queries.len() {
+        1 => queries.swap_remove(0),
+        _ => Box::new(ConstScoreQuery::new(any(queries), 1.0)),
+    }
+}
+
 fn every(mut queries: Vec<Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
     match queries.len() {
         1 => queries.swap_remove(0),
@@ -501,12 +537,12 @@ fn unscored(query: Box<dyn Tantivy>) -> Box<dyn Tantivy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lexical::layout;
+    use crate::lexical::{Written, layout};
 
     /// What tantivy is to run for a query in a heading and a text.
     fn compiled(query: &Query) -> String {
         let schema = Schema::builder().heading("title").text("body").build().unwrap();
-        let (_, fields) = layout(&schema);
+        let (_, fields) = layout(&schema, Written::Beside);
         let analyzers = Analyzers::new(&fields.languages);
         let compiler = Compiler { schema: &schema, fields: &fields, analyzers: &analyzers, number_of: &|_| None };
         format!("{:?}", compiler.query(query, Reading::Words))

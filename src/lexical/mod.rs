@@ -2,17 +2,18 @@
 //!
 //! One field holds the words of all headings and texts of a document, so that a term's weight comes from the whole document
 //! (sums over separate fields would favour words that happen to be in two of them); where there are several, each also has its own, for
-//! questions to one of them. Values of typed fields are columns and terms. Everything here is derived from the store and can be rebuilt
+//! questions to one of them. One more for each text has its words as they are written, for beginnings and edits of words. Values of
+//! typed fields are columns and terms. Everything here is derived from the store and can be rebuilt
 //! from it. **Invariant:** this room is the truth of nothing, and answers only for the state of the words that `CURRENT` names.
 
 mod analysis;
+mod any_words;
 mod best;
 mod character;
 mod columns;
 mod compile;
 mod directory;
 mod explain;
-mod holding;
 mod reader;
 mod stems;
 mod tokenizer;
@@ -49,6 +50,9 @@ struct Fields {
     languages: Vec<Language>,
     /// For each field of the schema, in its order, its own; none for texts that are only stored.
     own: Vec<Option<Field>>,
+    /// For each field of the schema, in its order, its words as they are written; none where it has no texts to search, and in an
+    /// index that was made before there were such fields.
+    written: Vec<Option<Field>>,
 }
 
 /// The name of the tantivy field of a schema's field, by its place: names may have letters that tantivy does not take.
@@ -56,7 +60,16 @@ fn column(place: usize) -> String {
     format!("field_{place}")
 }
 
-fn layout(schema: &Schema) -> (Tantivy, Fields) {
+/// Whether words are indexed as they are written, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Beside,
+    /// In an index that was made before.
+    Not,
+}
+
+/// The fields of new words for a schema.
+fn layout(schema: &Schema, beside: Written) -> (Tantivy, Fields) {
     let mut builder = Tantivy::builder();
     let number = builder.add_u64_field(NUMBER, NumericOptions::default().set_indexed().set_fast());
     let languages: Vec<Language> = analysis::languages(schema).into_iter().collect();
@@ -84,8 +97,22 @@ fn layout(schema: &Schema) -> (Tantivy, Fields) {
             FieldType::Stored => return None,
         })
     });
-    let own = own.collect();
-    (builder.build(), Fields { number, words, languages, own })
+    let own: Vec<Option<Field>> = own.collect();
+    let written = schema.fields().iter().zip(&own).enumerate().map(|(place, (field, own))| match field.language() {
+        _ if !field.kind().is_searched() || beside == Written::Not => None,
+        // Without a language they are as they are written.
+        Language::Neutral => *own,
+        _ => Some(add_written(&mut builder, &format!("{}_written", column(place)))),
+    });
+    let written = written.collect();
+    (builder.build(), Fields { number, words, languages, own, written })
+}
+
+/// The layout that an index has; `None` where it is none of this schema.
+fn layout_of(index: &Index, schema: &Schema) -> Option<Fields> {
+    let found = index.schema();
+    let known = [Written::Beside, Written::Not].map(|beside| layout(schema, beside));
+    known.into_iter().find_map(|(known, fields)| (known == found).then_some(fields))
 }
 
 fn add_words(builder: &mut SchemaBuilder, name: &str, language: Language) -> Field {
@@ -94,8 +121,14 @@ fn add_words(builder: &mut SchemaBuilder, name: &str, language: Language) -> Fie
     builder.add_text_field(name, TextOptions::default().set_indexing_options(indexing))
 }
 
+/// Which documents have a word, and nothing else.
+fn add_written(builder: &mut SchemaBuilder, name: &str) -> Field {
+    let indexing = TextFieldIndexing::default().set_tokenizer(&analysis::name(Language::Neutral)).set_fieldnorms(false);
+    builder.add_text_field(name, TextOptions::default().set_indexing_options(indexing.set_index_option(IndexRecordOption::Basic)))
+}
+
 fn register_analyses(index: &Index, languages: &[Language]) {
-    for &language in languages {
+    for language in languages.iter().copied().chain([Language::Neutral]) {
         index.tokenizers().register(&analysis::name(language), analysis::analyzer(language));
     }
 }

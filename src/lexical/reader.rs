@@ -18,7 +18,7 @@ use super::compile::{Compiler, Reading};
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
 use super::union::best_of_any;
-use super::{Fields, NUMBER, column, failed, layout, register_analyses};
+use super::{Fields, NUMBER, column, failed, layout_of, register_analyses};
 use crate::error::StorageError;
 use crate::numbers::NumberSet;
 use crate::query::{Filter, Query};
@@ -43,11 +43,10 @@ impl WordsReader {
         let failed = failed(path, "opening the words");
         let directory = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
         let index = Index::open(CommittedDirectory::for_reading(path, directory, meta)).map_err(&failed)?;
-        let (expected, fields) = layout(schema);
-        if index.schema() != expected {
+        let Some(fields) = layout_of(&index, schema) else {
             let fact = "the words have other fields than this version of fossick writes".to_owned();
             return Err(StorageError::Inconsistent { path: path.to_path_buf(), fact });
-        }
+        };
         register_analyses(&index, &fields.languages);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(&failed)?;
         Ok(Self {

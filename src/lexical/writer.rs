@@ -16,7 +16,7 @@ use tantivy::{Index, IndexSettings, IndexWriter, TantivyDocument, Term};
 
 use super::analysis::Analyzers;
 use super::directory::{CommittedDirectory, MANAGED, META};
-use super::{Fields, failed, layout, register_analyses};
+use super::{Fields, Written, failed, layout, layout_of, register_analyses};
 use crate::crash;
 use crate::error::StorageError;
 use crate::schema::{FieldType, Schema, Value};
@@ -73,7 +73,8 @@ impl WordsWriter {
         let failed = failed(path, "creating the words");
         let inner = MmapDirectory::open(path).map_err(|e| failed(e.into()))?;
         let directory = CommittedDirectory::for_writing(path, inner);
-        let index = Index::create(directory.clone(), layout(schema).0, IndexSettings::default()).map_err(&failed)?;
+        let index =
+            Index::create(directory.clone(), layout(schema, Written::Beside).0, IndexSettings::default()).map_err(&failed)?;
         let opstamp = index.load_metas().map_err(&failed)?.opstamp;
         Ok(WordsCommit { opstamp, meta: read_meta(path, &directory)?, files: Vec::new() })
     }
@@ -102,7 +103,7 @@ impl WordsWriter {
         }
         crash::point("words: meta.json is restored")?;
         let index = Index::open(directory.clone()).map_err(&failed)?;
-        let (_, fields) = layout(schema);
+        let fields = layout_of(&index, schema).unwrap_or_else(|| layout(schema, Written::Beside).1);
         register_analyses(&index, &fields.languages);
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
         writer.set_merge_policy(Box::new(policy()));
@@ -121,7 +122,7 @@ impl WordsWriter {
         let mut document = TantivyDocument::default();
         document.add_u64(self.fields.number, number);
         let several = self.fields.languages.len() > 1;
-        for (field, own) in self.schema.fields().iter().zip(&self.fields.own) {
+        for ((field, own), written) in self.schema.fields().iter().zip(&self.fields.own).zip(&self.fields.written) {
             let (Some(value), Some(own)) = (value_of(field.name()), *own) else { continue };
             match value {
                 Value::Text(text) if field.kind() == FieldType::Keyword => {
@@ -137,6 +138,9 @@ impl WordsWriter {
                     }
                     if own != self.fields.words {
                         document.add_text(own, text);
+                    }
+                    if let Some(written) = written.filter(|written| *written != own) {
+                        document.add_text(written, text);
                     }
                 }
                 Value::Integer(number) => document.add_i64(own, *number),

@@ -432,3 +432,35 @@ fn edits_leave_something_of_a_short_word() {
         assert_eq!(found(&snapshot, query), expected, "{query}");
     }
 }
+
+#[test]
+fn beginnings_and_edits_are_those_of_words_as_they_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().heading("title").text("body").text_in("german", Language::German).build().unwrap();
+    let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(schema)).unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.add(Document::new("computing").set("title", "Computing").set("body", "About machines")).unwrap();
+    writer.add(Document::new("computer").set("title", "A house").set("body", "Computers, and computing them in-house")).unwrap();
+    writer.add(Document::new("obvious").set("body", "Of obviousness, and whether they are")).unwrap();
+    writer.add(Document::new("de").set("german", "Die Häuser der Rechnungen")).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    for (query, expected) in [
+        ("computi*", &["computer", "computing"][..]),
+        ("title:computi*", &["computing"]),
+        ("body:computi*", &["computer"]),
+        ("body:computers*", &["computer"]),
+        ("obviousne*", &["obvious"]),
+        ("obviousnes~1", &["obvious"]),
+        ("title:computting~", &["computing"]),
+        ("german:rechnunge*", &["de"]),
+        ("häusre~1", &["de"]),
+        ("they*", &["obvious"]),
+        ("machines AND comput*", &["computing"]),
+        ("computing AND in-huose~", &["computer"]),
+    ] {
+        assert_eq!(found(&snapshot, query), expected, "{query}");
+    }
+    let scores: Vec<f32> = snapshot.search("computi*").run().unwrap().hits.iter().map(|hit| hit.score).collect();
+    assert_eq!(scores, [1.0, 1.0], "in one field or in several");
+}
