@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
 
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::{EnableScoring, Query};
@@ -147,7 +149,7 @@ pub(super) fn count(matches: &Matches<'_>, columns: &[(ValueColumn<'_>, usize)])
 }
 
 /// The first `limit` documents that match, by the values of a column; those without a value last, and equal ones in the order of
-/// `rank_of_equals`.
+/// `rank_of_equals`, which must be a total order on documents.
 pub(super) fn sorted<K: Ord>(
     matches: &Matches<'_>,
     column: &ValueColumn<'_>,
@@ -155,35 +157,68 @@ pub(super) fn sorted<K: Ord>(
     limit: usize,
     rank_of_equals: impl Fn(u64) -> K,
 ) -> tantivy::Result<Vec<u64>> {
-    let mut all: Vec<(Option<Value>, u64)> = Vec::new();
-    let turned = |order: Ordering| if descending { order.reverse() } else { order };
+    let mut all: Vec<(Option<Rc<Value>>, K, u64)> = Vec::new();
     matches.by_segment(|segment, documents| {
         let values = Values::open(segment, column)?;
-        let mut ranked: Vec<(Option<u64>, u64)> =
-            documents.iter().map(|(document, number)| (values.rank(*document), *number)).collect();
-        let first = |a: &(Option<u64>, u64), b: &(Option<u64>, u64)| match (a.0, b.0) {
-            (Some(a), Some(b)) => turned(a.cmp(&b)),
-            (a, b) => b.is_some().cmp(&a.is_some()),
-        };
-        if ranked.len() > limit && limit > 0 {
-            let (_, last, _) = ranked.select_nth_unstable_by(limit - 1, first);
-            let last = *last;
-            ranked.retain(|one| first(one, &last).is_le());
-        }
+        let mut ranked = documents.iter().map(|(document, number)| (values.rank(*document), *number)).collect();
+        cut(&mut ranked, limit, |a, b| valueless_last(a, b, descending, u64::cmp), &rank_of_equals);
+        // A keyword's text has to be looked up, and many documents may have the same.
+        let mut known: HashMap<u64, Rc<Value>> = HashMap::new();
         for (rank, number) in ranked {
-            all.push((rank.map(|rank| values.value(rank, column.kind)).transpose()?, number));
+            let value = match rank.map(|rank| (rank, known.entry(rank))) {
+                None => None,
+                Some((_, Entry::Occupied(value))) => Some(Rc::clone(value.get())),
+                Some((rank, Entry::Vacant(place))) => Some(Rc::clone(place.insert(Rc::new(values.value(rank, column.kind)?)))),
+            };
+            all.push((value, rank_of_equals(number), number));
         }
         Ok(())
     })?;
-    all.sort_by(|a, b| {
-        let by_value = match (&a.0, &b.0) {
-            (Some(a), Some(b)) => turned(compare(a, b)),
-            (a, b) => b.is_some().cmp(&a.is_some()),
-        };
-        by_value.then_with(|| rank_of_equals(a.1).cmp(&rank_of_equals(b.1)))
-    });
+    let by_value = |a: &Option<Rc<Value>>, b: &Option<Rc<Value>>| {
+        valueless_last(a.as_deref(), b.as_deref(), descending, |a, b| compare(a, b))
+    };
+    all.sort_unstable_by(|a, b| by_value(&a.0, &b.0).then_with(|| (&a.1, a.2).cmp(&(&b.1, b.2))));
     all.truncate(limit);
-    Ok(all.into_iter().map(|(_, number)| number).collect())
+    Ok(all.into_iter().map(|(_, _, number)| number).collect())
+}
+
+/// The order of two documents by their values.
+fn valueless_last<V>(a: Option<V>, b: Option<V>, descending: bool, order: impl Fn(&V, &V) -> Ordering) -> Ordering {
+    match (&a, &b) {
+        (Some(a), Some(b)) if descending => order(b, a),
+        (Some(a), Some(b)) => order(a, b),
+        _ => b.is_some().cmp(&a.is_some()),
+    }
+}
+
+/// Leaves the first `limit` of some documents, equal ones in the order of `rank_of_equals`, which is asked only of those that are
+/// equal to the last. In no order.
+fn cut<K: Ord>(
+    ranked: &mut Vec<(Option<u64>, u64)>,
+    limit: usize,
+    order: impl Fn(Option<u64>, Option<u64>) -> Ordering,
+    rank_of_equals: impl Fn(u64) -> K,
+) {
+    if ranked.len() <= limit {
+        return;
+    }
+    let Some(last) = limit.checked_sub(1) else { return ranked.clear() };
+    let (_, (last, _), _) = ranked.select_nth_unstable_by(last, |a, b| order(a.0, b.0));
+    let last = *last;
+    let mut equal: Vec<(K, u64)> = Vec::new();
+    ranked.retain(|&(rank, number)| {
+        let place = order(rank, last);
+        if place.is_eq() {
+            equal.push((rank_of_equals(number), number));
+        }
+        place.is_lt()
+    });
+    let left = limit - ranked.len();
+    if left < equal.len() {
+        equal.select_nth_unstable(left);
+        equal.truncate(left);
+    }
+    ranked.extend(equal.into_iter().map(|(_, number)| (last, number)));
 }
 
 /// A value that can be counted.
@@ -214,5 +249,40 @@ fn compare(a: &Value, b: &Value) -> Ordering {
         (Value::Date(a), Value::Date(b)) => a.cmp(b),
         (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
         _ => Ordering::Equal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_are_those_of_all_in_order_and_keys_are_asked_for_where_they_decide(
+            ranks in prop::collection::vec(prop::option::of(0u64..4), 0..60), limit in 0usize..70, descending: bool,
+        ) {
+            // Keys that are in another order than numbers.
+            let key = |number: u64| (number * 37) % 61;
+            let order = |a: Option<u64>, b: Option<u64>| valueless_last(a, b, descending, u64::cmp);
+            let all: Vec<(Option<u64>, u64)> = ranks.iter().copied().zip(0..).collect();
+            let in_order = |mut list: Vec<(Option<u64>, u64)>| {
+                list.sort_by(|a, b| order(a.0, b.0).then_with(|| key(a.1).cmp(&key(b.1))));
+                list
+            };
+            let (mut first, asked) = (all.clone(), Cell::new(0));
+            cut(&mut first, limit, order, |number| {
+                asked.set(asked.get() + 1);
+                key(number)
+            });
+            let mut expected = in_order(all.clone());
+            expected.truncate(limit);
+            let last = expected.last().filter(|_| limit < all.len()).map(|last| last.0);
+            prop_assert_eq!(asked.get(), all.iter().filter(|one| last == Some(one.0)).count());
+            prop_assert_eq!(in_order(first), expected);
+        }
     }
 }
