@@ -1,10 +1,11 @@
 //! A response as JSON.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::response::{Facet, Hit, Response};
+use super::response::{Facet, Hit, Passage, Response};
 use crate::rank::Explanation;
 use crate::schema::Value;
 
@@ -54,15 +55,34 @@ fn hit(hit: &Hit) -> Json {
         "semantic": stage(hit.semantic),
         "fused": stage(hit.fused),
         "rerank": hit.rerank.as_ref().map(|judged| json!({"rank": judged.rank, "logit": judged.logit, "logits": judged.logits})),
-        "passage": hit.passage.as_ref().map(|passage| {
-            json!({"text": passage.text, "field": passage.field, "start": passage.start, "end": passage.end})
-        }),
+        "passage": hit.passage.as_ref().map(passage),
         "fields": hit.fields.iter().map(|(name, value)| (name.clone(), value_json(value))).collect::<Map<_, _>>(),
     });
     if let (Some(explanation), Some(object)) = (&hit.explanation, object.as_object_mut()) {
         object.insert("explanation".to_owned(), explained(explanation));
     }
     object
+}
+
+fn passage(passage: &Passage) -> Json {
+    let snippet = passage.snippet(Passage::SNIPPET);
+    json!({
+        "text": passage.text,
+        "field": passage.field,
+        "start": passage.start,
+        "end": passage.end,
+        "highlights": ranges(&passage.highlights),
+        "snippet": {
+            "text": snippet.text,
+            "highlights": ranges(&snippet.highlights),
+            "cut_before": snippet.cut_before,
+            "cut_after": snippet.cut_after,
+        },
+    })
+}
+
+fn ranges(ranges: &[Range<usize>]) -> Json {
+    ranges.iter().map(|range| json!([range.start, range.end])).collect()
 }
 
 fn explained(explanation: &Explanation) -> Json {

@@ -318,11 +318,13 @@ impl Response {
 
     /// The response as one JSON object, the same that the command line prints:
     ///
-    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "from_cache", "total": n or null,
-    /// "facets": [{"field", "values": [{"value", "count"}], "without"}], "notes": [..], "hits": [{"key",
-    /// "rank", "score", "lexical": {"rank", "score"} or null, "semantic": .., "fused": .., "rerank": {"rank", "logit"} or null,
-    /// "passage": {"text", "field", "start", "end"} or null, "fields": {..}}]}`, and in hits that were explained
-    /// `"explanation": {"what", "value", "combination", "details": [..]}`
+    /// `{"query", "mode", "device", "generation", "timings_ms": {..}, "candidates", "to_judge", "judged", "from_cache", "total":
+    /// n or null, "facets": [{"field", "values": [{"value", "count"}], "without"}], "notes": [..], "hits": [{"key", "rank",
+    /// "score", "lexical": {"rank", "score"} or null, "semantic": .., "fused": .., "rerank": {"rank", "logit", "logits": [..]} or
+    /// null, "passage": {"text", "field", "start", "end", "highlights": [[start, end], ..], "snippet": {"text", "highlights",
+    /// "cut_before", "cut_after"}} or null, "fields": {..}}]}`, and in hits that were explained `"explanation": {"what", "value",
+    /// "combination", "details": [..]}`. Highlights are bytes of the text beside them, the end excluded; the snippet has at most
+    /// [`Passage::SNIPPET`] characters.
     pub fn to_json(&self) -> String {
         json::response(self).to_string()
     }

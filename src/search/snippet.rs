@@ -21,6 +21,9 @@ pub struct Snippet {
 }
 
 impl Passage {
+    /// Characters of the snippet in [`Response::to_json`](super::Response::to_json): two lines or three.
+    pub const SNIPPET: usize = 240;
+
     /// The stretch of at most so many characters that has most of the query's words, the first such one, with some words before the first of
     /// them. A word that alone is longer is given whole.
     pub fn snippet(&self, characters: usize) -> Snippet {
@@ -47,9 +50,11 @@ impl Passage {
             let first = before.partition_point(|at| *at < lead).min(word);
             if first < word && is_space(first) { first + 1 } else { first }
         };
+        // They ascend, so those between two places are next to each other.
         let held = |first: usize| {
             let (start, end) = (place(first), place(end_of(first)));
-            self.highlights.iter().filter(|highlight| start <= highlight.start && highlight.end <= end).count()
+            let up_to = self.highlights.partition_point(|highlight| highlight.end <= end);
+            up_to.saturating_sub(self.highlights.partition_point(|highlight| highlight.start < start))
         };
         let starts = self.highlights.iter().map(begin_at);
         let best = starts.map(|first| (held(first), first)).reduce(|best, next| if next.0 > best.0 { next } else { best });
@@ -102,7 +107,30 @@ mod tests {
         assert_eq!((none.text.as_str(), none.cut_before, none.cut_after), ("some words some words", false, true));
     }
 
+    #[test]
+    fn of_a_passage_that_is_all_words_of_the_query_the_beginning_is_found_in_a_moment() {
+        let passage = passage(&"gold ".repeat(200_000), "gold");
+        let begun = std::time::Instant::now();
+        let snippet = passage.snippet(240);
+        assert_eq!((snippet.highlights.len(), snippet.cut_before), (48, false));
+        assert!(begun.elapsed().as_secs() < 5, "not each highlight against each other: {:?}", begun.elapsed());
+    }
+
     proptest! {
+        #[test]
+        fn no_shorter_stretch_that_begins_at_a_mark_has_more_of_them(
+            text in "([a-b]{1,3} ){0,40}", characters in 8usize..40,
+        ) {
+            let passage = passage(&text, "a");
+            let snippet = passage.snippet(characters);
+            // A quarter of it may stand before the first mark, and part of a word is left out at either end.
+            let most = passage.highlights.iter().map(|first| {
+                let end = first.start + characters * 3 / 4;
+                passage.highlights.iter().filter(|other| first.start <= other.start && other.end < end.saturating_sub(6)).count()
+            }).max().unwrap_or(0);
+            prop_assert!(snippet.highlights.len() >= most, "{} of {}: {:?}", snippet.highlights.len(), most, snippet);
+        }
+
         #[test]
         fn it_is_a_piece_of_the_passage_with_its_marks_on_the_words(
             text in "([a-zé中]{1,8}[ ,.\n]{1,2}){0,40}", word in "[a-zé]{1,2}", characters in 0usize..80,

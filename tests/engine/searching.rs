@@ -224,6 +224,19 @@ fn the_response_as_json_has_its_fixed_shape() {
     }
     assert!(hits[0]["rerank"]["logit"].is_f64() && hits[2]["rerank"].is_null());
     assert!(hits[0]["passage"]["start"].is_u64() && hits[0]["fields"]["title"].is_string());
+    assert_eq!(hits[0]["rerank"]["logits"].as_array().map(Vec::len), Some(1));
+    let passage = response.hits[0].passage.as_ref().unwrap();
+    let ranges = |ranges: &[std::ops::Range<usize>]| ranges.iter().map(|range| [range.start, range.end]).collect::<Vec<_>>();
+    assert!(!passage.highlights.is_empty());
+    assert_eq!(hits[0]["passage"]["highlights"], serde_json::json!(ranges(&passage.highlights)));
+    let snippet = passage.snippet(fossick::Passage::SNIPPET);
+    let expected = serde_json::json!({
+        "text": snippet.text,
+        "highlights": ranges(&snippet.highlights),
+        "cut_before": snippet.cut_before,
+        "cut_after": snippet.cut_after,
+    });
+    assert_eq!(hits[0]["passage"]["snippet"], expected);
     assert!(json["timings_ms"]["total"].as_f64().unwrap() > 0.0);
 }
 
