@@ -48,11 +48,8 @@ impl<'a> Explainer<'a> {
                 Explanation::of("judged: the logit, tempered by the first stage", Combination::Sum, vec![logit, tempered])
             }
         };
-        Ok(match &self.question.restriction {
-            Some(restriction) => Explanation { details: [decided.details, vec![meets(restriction)]].concat(), ..decided },
-            None => decided,
-        }
-        .valued(score))
+        let conditions = self.question.filter.iter().chain(&self.question.required).map(meets);
+        Ok(decided.with(conditions).valued(score))
     }
 
     fn logit(&self, verdict: &Verdict) -> Explanation {

@@ -1,15 +1,17 @@
 //! Candidates: BM25 and vectors, side by side, and their fusion.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::judge::Verdict;
 use super::question::Question;
 use super::{Facet, Mode, Note, Response, Search, StageRank};
-use crate::error::Error;
+use crate::error::{Error, StorageError};
 use crate::lexical::{Counts, WordsReader};
 use crate::numbers::NumberSet;
 use crate::parallel;
+use crate::query::Filter;
 use crate::rank::{Candidate, Fused, fuse};
 use crate::semantic::{Direction, Eligible};
 
@@ -35,21 +37,37 @@ impl FirstStage {
         self.order.iter().enumerate().map(|(at, &(_, score))| Candidate { score, logit: logit(at) }).collect()
     }
 
+    /// What is found where no document may be: nothing is read or encoded for it.
+    fn nothing(search: &Search<'_>, mode: Mode, response: &mut Response) -> Self {
+        let facet = |(field, _): &(String, usize)| Facet { field: field.clone(), values: Vec::new(), without: 0 };
+        response.facets = search.facets.iter().map(facet).collect();
+        response.total = (search.total || !search.facets.is_empty()).then_some(0);
+        Self {
+            mode,
+            order: Vec::new(),
+            lexical: HashMap::new(),
+            semantic: HashMap::new(),
+            fused: HashMap::new(),
+            compared_all: true,
+            direction: None,
+        }
+    }
+
     pub(super) fn run(search: &Search<'_>, question: &Question, mode: Mode, response: &mut Response) -> Result<Self, Error> {
         let snapshot = search.snapshot;
+        let begun = Instant::now();
+        let restricted = Restricted::of(search, question, mode)?;
+        response.timings.filter = begun.elapsed();
+        if restricted.is_empty() {
+            return Ok(Self::nothing(search, mode, response));
+        }
+        let (filtered, among) = (restricted.filtered.as_ref(), restricted.for_vectors());
+
         let begun = Instant::now();
         let documents = snapshot.documents()?;
         response.timings.read += begun.elapsed();
         let key = |number: u64| documents.key(number).unwrap_or_default();
         let number_of = |key: &str| documents.number(key);
-
-        let begun = Instant::now();
-        let among = match &question.restriction {
-            Some(filter) => Some(snapshot.words()?.filtered(filter, &number_of)?),
-            None => None,
-        };
-        let among = among.as_ref();
-        response.timings.filter = begun.elapsed();
 
         // Opened here, since what runs on the pool must not wait for who reads with its help.
         let words = if mode == Mode::Semantic { None } else { Some(snapshot.words()?) };
@@ -58,12 +76,12 @@ impl FirstStage {
             let found = match &search.sort {
                 Some((field, descending)) => {
                     let limit = search.candidates;
-                    let sorted = words.sorted(tree, among, &number_of, (field, *descending), limit, key)?;
+                    let sorted = words.sorted(tree, filtered, &number_of, (field, *descending), limit, key)?;
                     sorted.into_iter().map(|number| (number, 0.0)).collect()
                 }
                 None => {
                     let depth = search.depths.0.unwrap_or(search.candidates);
-                    words.search(tree, depth, among, &number_of, key)?
+                    words.search(tree, depth, filtered, &number_of, key)?
                 }
             };
             Ok::<_, Error>((found, begun.elapsed()))
@@ -84,7 +102,7 @@ impl FirstStage {
         if search.total || !search.facets.is_empty() {
             let begun = Instant::now();
             let fields: Vec<(&str, usize)> = search.facets.iter().map(|(field, most)| (field.as_str(), *most)).collect();
-            let (total, counts) = snapshot.words()?.count_values(&question.tree, among, &number_of, &fields)?;
+            let (total, counts) = snapshot.words()?.count_values(&question.tree, filtered, &number_of, &fields)?;
             response.total = Some(total);
             let facet = |((field, _), counts): (&(String, usize), Counts)| Facet {
                 field: field.clone(),
@@ -117,6 +135,56 @@ impl FirstStage {
         response.candidates = order.len();
         let compared_all = mode == Mode::Lexical || snapshot.passages()?.compares_all(among);
         Ok(Self { mode, order, lexical, semantic, fused, compared_all, direction: nearness.map(|(_, direction)| direction) })
+    }
+}
+
+/// The documents that may be found; all where there is no set.
+struct Restricted {
+    /// Those that meet the filter.
+    filtered: Option<NumberSet>,
+    /// Those of them that have what the query requires, where that has to be known: of what the words' leg finds it holds anyway.
+    required: Option<NumberSet>,
+}
+
+impl Restricted {
+    fn of(search: &Search<'_>, question: &Question, mode: Mode) -> Result<Self, Error> {
+        let snapshot = search.snapshot;
+        // Only conditions on keys ask for numbers, and where nothing meets a filter nothing else does.
+        let unread: RefCell<Option<StorageError>> = RefCell::new(None);
+        let number_of = |key: &str| {
+            if unread.borrow().is_some() {
+                return None;
+            }
+            match snapshot.documents() {
+                Ok(documents) => documents.number(key),
+                Err(error) => {
+                    unread.replace(Some(error));
+                    None
+                }
+            }
+        };
+        let numbers =
+            |filter: &Option<Filter>| filter.as_ref().map(|filter| snapshot.words()?.filtered(filter, &number_of)).transpose();
+        let filtered = numbers(&question.filter)?;
+        let nothing_is_left = filtered.as_ref().is_some_and(|numbers| numbers.len() == 0);
+        let met = if mode == Mode::Lexical || nothing_is_left { None } else { numbers(&question.required)? };
+        let required = match (met, &filtered) {
+            (Some(met), Some(filtered)) => Some(met.iter().filter(|number| filtered.contains(*number)).collect()),
+            (met, _) => met,
+        };
+        match unread.into_inner() {
+            Some(error) => Err(error.into()),
+            None => Ok(Self { filtered, required }),
+        }
+    }
+
+    fn for_vectors(&self) -> Option<&NumberSet> {
+        self.required.as_ref().or(self.filtered.as_ref())
+    }
+
+    /// Whether no document may be found.
+    fn is_empty(&self) -> bool {
+        self.for_vectors().is_some_and(|numbers| numbers.len() == 0)
     }
 }
 

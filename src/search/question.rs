@@ -28,7 +28,10 @@ pub(super) struct Question {
     /// What the models read; empty where there is nothing for them.
     pub(super) text: String,
     /// What a document has to meet, whichever leg finds it.
-    pub(super) restriction: Option<Filter>,
+    pub(super) filter: Option<Filter>,
+    /// What the tree requires and excludes outright, and what the vectors' leg has to be told therefore; what the tree matches
+    /// meets it.
+    pub(super) required: Option<Filter>,
 }
 
 impl Question {
@@ -73,18 +76,10 @@ impl Question {
             }
             other => other.plain_text(),
         };
-        let mut conditions: Vec<Filter> = Vec::new();
         if let Some(filter) = &search.filter {
             filter.check(schema)?;
-            conditions.push(filter.clone());
         }
-        conditions.extend(required(&tree));
-        let restriction = match conditions.len() {
-            0 => None,
-            1 => conditions.pop(),
-            _ => Some(Filter::And(conditions)),
-        };
-        Ok(Self { tree, text, restriction })
+        Ok(Self { required: required(&tree), filter: search.filter.clone(), tree, text })
     }
 }
 

@@ -470,6 +470,9 @@ impl<'a> Search<'a> {
         shown: &[(usize, f32)],
         timings: &mut Timings,
     ) -> Result<Vec<Hit>, Error> {
+        if shown.is_empty() {
+            return Ok(Vec::new());
+        }
         let judgement = |position: usize| verdicts.get(position).and_then(|verdict| verdict.logit);
         let rerank_rank = |position: usize| {
             let mine = judgement(position)?;

@@ -330,7 +330,9 @@ fn conditions_alone_list_what_meets_them_and_one_that_nothing_meets_finds_nothin
     let snapshot = index.snapshot().unwrap();
     assert_eq!(keys(&snapshot.search(r#"court:"Supreme Court""#).run().unwrap()), ["a", "c"]);
     assert_eq!(keys(&snapshot.search("*").filter(Filter::less("year", 1980)).run().unwrap()), ["a"]);
-    assert!(snapshot.search("walnut").filter(Filter::equal("year", 1)).run().unwrap().hits.is_empty());
+    let nothing = snapshot.search("walnut").filter(Filter::equal("year", 1)).facet("court", 10).run().unwrap();
+    assert_eq!((nothing.hits.len(), nothing.total), (0, Some(0)));
+    assert_eq!((nothing.facets[0].field.as_str(), nothing.facets[0].values.len(), nothing.facets[0].without), ("court", 0, 0));
     let refused = snapshot.search("walnut").filter(Filter::equal("year", "x")).run().unwrap_err();
     assert!(refused.to_string().contains("year"), "{refused}");
 }

@@ -1,6 +1,8 @@
 //! The first stage: its modes, its three numbers, and queries of every kind.
 
-use fossick::{Document, Error, Fusion, Index, Mode, Options, Response, SchemaError, SearchError};
+use std::time::Duration;
+
+use fossick::{Document, Error, Filter, Fusion, Index, Mode, Options, Response, SchemaError, SearchError};
 
 use crate::common::{encoded_index, encoder, judge, keys, note, vectors_index, words_index};
 
@@ -91,6 +93,34 @@ fn a_query_without_content_finds_nothing() {
         assert!(response.hits.is_empty() && response.judged == 0, "{query:?}");
         assert_eq!(response.query, query);
     }
+}
+
+#[test]
+fn where_nothing_meets_the_conditions_nothing_is_encoded() {
+    let (_directory, index) = encoded_index();
+    let judge = judge();
+    for mode in [Mode::Lexical, Mode::Semantic, Mode::Hybrid] {
+        for (query, filter) in [
+            ("dough", Filter::keys(["nobody"])),
+            ("dough", Filter::matches("zebra")),
+            ("dough", Filter::keys(["bread"]).and(Filter::keys(["cat"]))),
+            ("+dough", Filter::keys(["cat"])),
+        ] {
+            // Lexically that the query has a word and the filter another is known to the words' leg alone.
+            if mode == Mode::Lexical && query == "+dough" {
+                continue;
+            }
+            // A new one has read nothing yet.
+            let snapshot = index.snapshot().unwrap();
+            let search = snapshot.search(query).mode(mode).filter(filter.clone()).count_total();
+            let response = search.rerank(5, &judge).run().unwrap();
+            assert_eq!((response.hits.len(), response.total, response.to_judge), (0, Some(0), 0), "{query} {filter} {mode:?}");
+            assert_eq!((response.timings.encode, response.timings.semantic), (Duration::ZERO, Duration::ZERO), "{filter}");
+            assert_eq!(response.device, None, "no model ran");
+        }
+    }
+    let all = index.snapshot().unwrap().search("dough").filter(Filter::keys(["cat"])).run().unwrap();
+    assert!(all.timings.encode > Duration::ZERO && keys(&all) == ["cat"]);
 }
 
 #[test]
