@@ -172,12 +172,12 @@ impl Analyzer {
         words
     }
 
-    /// Where a text has one of the words, in bytes, ascending.
-    pub(crate) fn places(&mut self, text: &str, wanted: &HashSet<String>) -> Vec<Range<usize>> {
+    /// Where a text has words that are wanted, in bytes, ascending.
+    pub(crate) fn places(&mut self, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
         let characters: Vec<char> = wanted.iter().filter_map(|word| lone(word)).collect();
         self.tokens(text, |token| {
-            if wanted.contains(&token.text) {
+            if wanted(&token.text) {
                 places.push(token.offset_from..token.offset_to);
             } else if !characters.is_empty() {
                 // Of a pair, one may be wanted by itself.
@@ -219,7 +219,8 @@ mod tests {
         let text = "Été: patents, and the PATENTED thing";
         let mut analyzer = english();
         let wanted = analyzer.set("patent été the");
-        let found: Vec<&str> = analyzer.places(text, &wanted).into_iter().map(|place| &text[place]).collect();
+        let found: Vec<&str> =
+            analyzer.places(text, |word| wanted.contains(word)).into_iter().map(|place| &text[place]).collect();
         assert_eq!(found, ["Été", "patents", "PATENTED"]);
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::judge::Verdict;
+use super::pattern::Pattern;
 use super::question::Question;
 use super::{Facet, Mode, Note, Response, Search, StageRank};
 use crate::error::{Error, StorageError};
@@ -28,6 +29,8 @@ pub(super) struct FirstStage {
     pub(super) compared_all: bool,
     /// The query's vector, where it is known.
     pub(super) direction: Option<Direction>,
+    /// Words that the query asks for without naming them.
+    pub(super) patterns: Vec<Pattern>,
 }
 
 impl FirstStage {
@@ -50,6 +53,7 @@ impl FirstStage {
             fused: HashMap::new(),
             compared_all: true,
             direction: None,
+            patterns: Vec::new(),
         }
     }
 
@@ -134,7 +138,8 @@ impl FirstStage {
         response.timings.fuse = begun.elapsed();
         response.candidates = order.len();
         let compared_all = mode == Mode::Lexical || snapshot.passages()?.compares_all(among);
-        Ok(Self { mode, order, lexical, semantic, fused, compared_all, direction: nearness.map(|(_, direction)| direction) })
+        let (direction, patterns) = (nearness.map(|(_, direction)| direction), question.patterns.clone());
+        Ok(Self { mode, order, lexical, semantic, fused, compared_all, direction, patterns })
     }
 }
 

@@ -122,7 +122,7 @@ impl<'a> Judging<'a> {
         let heading = |candidate: usize, passage: &StoredPassage| {
             if is_heading(passage) { "" } else { headings.get(candidate).map_or("", |heading| heading.text.as_str()) }
         };
-        let chosen = readable(search, text, chosen, heading, pairs.room(), response);
+        let chosen = readable(search, text, stage, chosen, heading, pairs.room(), response);
 
         let mut owners = Vec::new();
         for (candidate, passages) in chosen.iter().enumerate() {
@@ -255,13 +255,14 @@ impl Drop for Judging<'_> {
 fn readable<'h>(
     search: &Search<'_>,
     text: &str,
+    stage: &FirstStage,
     chosen: Vec<Vec<StoredPassage>>,
     heading: impl Fn(usize, &StoredPassage) -> &'h str,
     room: usize,
     response: &mut Response,
 ) -> Vec<Vec<StoredPassage>> {
     let first = search.document_logit == DocumentLogit::First;
-    let mut overlap = Overlap::new(search.snapshot, text);
+    let mut overlap = Overlap::new(search.snapshot, text, &stage.patterns);
     let promise = |window: &str| if first { 0.0 } else { overlap.with(window) };
     let mut windows = Windows { room, most: if first { 1 } else { search.passages }, promise, read: 0, left: 0 };
     let of_document =

@@ -8,6 +8,7 @@ mod first_stage;
 mod json;
 mod judge;
 mod passages;
+mod pattern;
 mod progress;
 mod question;
 mod request;

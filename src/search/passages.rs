@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::first_stage::FirstStage;
 use super::judge::Verdict;
+use super::pattern::Pattern;
 use super::response::Passage;
 use super::{Search, Snapshot};
 use crate::error::Error;
@@ -72,7 +73,8 @@ pub(super) fn winning_passages(
     let passage = |position: &usize| {
         let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
         stored.filter(|stored| !stored.text.is_empty()).map(|stored| Passage {
-            highlights: analyzer.places(&stored.text, &words),
+            highlights: analyzer
+                .places(&stored.text, |word| words.contains(word) || stage.patterns.iter().any(|pattern| pattern.is_met(word))),
             text: stored.text,
             field: stored.field,
             start: stored.start as usize,
@@ -83,7 +85,7 @@ pub(super) fn winning_passages(
 }
 
 /// The `most` most promising passages of each document, best first: by similarity where the query is a vector, else by how
-/// many of its words they hold.
+/// many of its words, beginnings and words that are nearly another they hold.
 pub(super) fn choose(
     search: &Search<'_>,
     text: &str,
@@ -120,7 +122,7 @@ pub(super) fn choose(
         None => {
             let all: Vec<Vec<usize>> = documents.iter().map(|&document| table.of_document(document).collect()).collect();
             let texts = read(&all)?;
-            let mut overlap = Overlap::new(search.snapshot, text);
+            let mut overlap = Overlap::new(search.snapshot, text, &stage.patterns);
             let overlaps: HashMap<usize, f32> =
                 texts.iter().map(|(&position, passage)| (position, overlap.with(&passage.text))).collect();
             let score = |position: usize| (0, overlaps.get(&position).copied().unwrap_or(0.0));
@@ -141,25 +143,28 @@ pub(super) fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &st
     Ok(first.iter().map(|position| position.and_then(|_| texts.next()).into_iter().collect()).collect())
 }
 
-/// How many different words of a query a text holds.
+/// How many different words of a query a text holds, and how many of its patterns.
 pub(super) struct Overlap<'a> {
     analyzer: SpareAnalyzer<'a>,
     wanted: HashSet<String>,
+    patterns: &'a [Pattern],
 }
 
 impl<'a> Overlap<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, query: &str) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot, query: &str, patterns: &'a [Pattern]) -> Self {
         let mut analyzer = snapshot.analyzer();
-        Self { wanted: analyzer.set(query), analyzer }
+        Self { wanted: analyzer.set(query), analyzer, patterns }
     }
 
     pub(super) fn with(&mut self, text: &str) -> f32 {
         let mut found = HashSet::new();
+        let mut met = vec![false; self.patterns.len()];
         self.analyzer.words(text, |word| {
             if let Some(word) = self.wanted.get(word) {
                 found.insert(word.as_str());
             }
+            self.patterns.iter().zip(&mut met).for_each(|(pattern, met)| *met = *met || pattern.is_met(word));
         });
-        found.len() as f32
+        (found.len() + met.into_iter().filter(|met| *met).count()) as f32
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked, made out: the tree for the words, the text for the models, and what restricts both.
 
+use super::pattern::Pattern;
 use super::{Mode, Note, Search};
 use crate::error::Error;
 use crate::lexical::MOST_WORDS;
@@ -27,6 +28,8 @@ pub(super) struct Question {
     pub(super) tree: Query,
     /// What the models read; empty where there is nothing for them.
     pub(super) text: String,
+    /// Words that the tree asks for without naming them.
+    pub(super) patterns: Vec<Pattern>,
     /// What a document has to meet, whichever leg finds it.
     pub(super) filter: Option<Filter>,
     /// What the tree requires and excludes outright, and what the vectors' leg has to be told therefore; what the tree matches
@@ -79,7 +82,8 @@ impl Question {
         if let Some(filter) = &search.filter {
             filter.check(schema)?;
         }
-        Ok(Self { required: required(&tree), filter: search.filter.clone(), tree, text })
+        let patterns = Pattern::all_of(&tree, search.snapshot);
+        Ok(Self { required: required(&tree), filter: search.filter.clone(), tree, text, patterns })
     }
 }
 

@@ -245,7 +245,8 @@ pub struct Passage {
     pub start: usize,
     /// Where it ends, in bytes.
     pub end: usize,
-    /// Where `text` has words of the query, in any of their forms; byte ranges of `text`, ascending.
+    /// Where `text` has words of the query, in any of their forms, and words that its beginnings (`obvi*`) and its words with
+    /// errors (`obvios~`) ask for; byte ranges of `text`, ascending.
     pub highlights: Vec<std::ops::Range<usize>>,
 }
 

@@ -331,6 +331,30 @@ fn a_passage_says_where_it_has_the_querys_words() {
 }
 
 #[test]
+fn beginnings_and_words_that_are_nearly_right_are_marked_in_the_passage_that_has_them() {
+    let (_directory, index) = words_index();
+    let mut writer = index.writer().unwrap();
+    let filler = "Nothing of the kind is said here, nor is it there. ".repeat(30);
+    let body = format!("{filler}The invention was Obvious: so the report on obviousness. {filler}");
+    writer.add(note("a", "", &body)).unwrap();
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let marked = |query: &str| {
+        let response = snapshot.search(query).run().unwrap();
+        let passage = response.hits[0].passage.clone().unwrap();
+        let marked: Vec<String> = passage.highlights.iter().map(|place| passage.text[place.clone()].to_owned()).collect();
+        let snippet = passage.snippet(60);
+        assert_eq!(snippet.highlights.len(), marked.len(), "{snippet:?}");
+        marked
+    };
+    for query in ["obvi*", "obvioux~", "obvioux~1", "+obvi* -zebra", "(obvi* OR zebra)^2", "body:obvi*"] {
+        assert_eq!(marked(query), ["Obvious", "obviousness"], "{query}");
+    }
+    assert_eq!(marked("obvi* invention"), ["invention", "Obvious", "obviousness"]);
+    assert_eq!(marked("report -obvix*"), ["report"], "what is excluded is nothing to be marked");
+}
+
+#[test]
 fn more_like_one_document_are_others_of_its_kind_and_never_itself() {
     let (_directory, index) = encoded_index();
     let mut writer = index.writer().unwrap();
