@@ -73,18 +73,18 @@ impl FirstStage {
         let key = |number: u64| documents.key(number).unwrap_or_default();
         let number_of = |key: &str| documents.number(key);
 
+        let kept = search.kept(mode, &question.text);
         // Opened here, since what runs on the pool must not wait for who reads with its help.
         let words = if mode == Mode::Semantic { None } else { Some(snapshot.words()?) };
         let by_words = |words: &WordsReader| {
             let (begun, tree) = (Instant::now(), &question.tree);
             let found = match &search.sort {
                 Some((field, descending)) => {
-                    let limit = search.candidates;
-                    let sorted = words.sorted(tree, filtered, &number_of, (field, *descending), limit, key)?;
+                    let sorted = words.sorted(tree, filtered, &number_of, (field, *descending), kept, key)?;
                     sorted.into_iter().map(|number| (number, 0.0)).collect()
                 }
                 None => {
-                    let depth = search.depths.0.unwrap_or(search.candidates);
+                    let depth = search.depths.0.unwrap_or(kept);
                     words.search(tree, depth, filtered, &number_of, key)?
                 }
             };
@@ -133,7 +133,7 @@ impl FirstStage {
                 order
             }
         };
-        order.truncate(search.candidates);
+        order.truncate(kept);
         let (lexical, semantic) = (ranks(&lexical), ranks(semantic));
         response.timings.fuse = begun.elapsed();
         response.candidates = order.len();

@@ -45,9 +45,10 @@ impl Mode {
 
 /// A search that is being put together; [`Search::run`] answers it.
 ///
-/// Three numbers: each leg finds `candidates` documents, and as many are kept after fusion; the first `rerank` of them are
-/// judged by the cross-encoder; the first `limit` of the final order are shown. A larger `limit` shows more of the same order,
-/// never another, so it shows at most `candidates`.
+/// Three numbers: each leg finds `candidates` documents, and as many are kept after fusion; the first `rerank` of them are judged
+/// by the cross-encoder; the first `limit` of the final order are shown. A larger `limit` shows more of the same order, never
+/// another, so it shows at most `candidates`. Where words alone decide, or a field to sort by, that order does not depend on how
+/// many were found, and as many are found as are shown.
 ///
 /// ```
 /// use fossick::{Document, Index, Mode, Options, Schema};
@@ -152,7 +153,8 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How many documents each leg finds, and how many go on after fusion; 100 unless set.
+    /// How many documents each leg finds, and how many go on after fusion; 100 unless set. 0 finds nothing. See
+    /// [`Search::offset`] for more than these.
     #[must_use]
     pub fn candidates(mut self, candidates: usize) -> Self {
         self.candidates = candidates;
@@ -262,7 +264,7 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How many documents the words' leg finds, and how many the vectors'; as many as [`Search::candidates`] unless set.
+    /// How many documents the words' leg finds, and how many the vectors'; as many as go on after fusion unless set.
     #[must_use]
     pub fn depths(mut self, words: usize, vectors: usize) -> Self {
         self.depths = (Some(words), Some(vectors));
@@ -306,8 +308,14 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How many hits are left out before those that are shown. The order of a snapshot's answer is always the same, so pages of it do not
-    /// overlap and leave nothing out; they end with the candidates.
+    /// How many hits are left out before those that are shown. The order of a snapshot's answer to one question is always the
+    /// same, so pages of it do not overlap and leave nothing out, unless judging was ended by a [`Search::deadline`] or a
+    /// [`Search::cancel`]: how far it came decides the order then.
+    ///
+    /// In [`Mode::Lexical`] without a judge, and under [`Search::sort_by`], pages go on until there is nothing more that matches.
+    /// All others end with the candidates, which are part of the question: what a score is worth is measured by the others of its
+    /// list, and a judge is weighed by all that it judged. So [`Search::candidates`], [`Search::depths`] and [`Search::rerank`]
+    /// have to be the same for all pages, and enough for the last of them.
     #[must_use]
     pub fn offset(mut self, hits: usize) -> Self {
         self.offset = hits;
@@ -408,6 +416,15 @@ impl<'a> Search<'a> {
         match self.vector_fields.iter().flatten().find(|name| schema.field(name).is_none()) {
             Some(name) => Err(SearchError::VectorField { field: name.clone(), known: schema.known() }),
             None => Ok(()),
+        }
+    }
+
+    /// How many documents the first stage keeps: the candidates, or where more of them change nothing, as many as are shown.
+    pub(super) fn kept(&self, mode: Mode, text: &str) -> usize {
+        let judges = self.judge.is_some() && self.rerank > 0 && !text.is_empty();
+        match self.sort.is_some() || mode == Mode::Lexical && !judges {
+            true => self.candidates.max(self.offset.saturating_add(self.limit)),
+            false => self.candidates,
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Response {
     pub generation: u64,
     /// What each step took.
     pub timings: Timings,
-    /// How many documents the first stage kept.
+    /// How many documents the first stage kept; see [`Search::candidates`](super::Search::candidates).
     pub candidates: usize,
     /// How many of them the cross-encoder was to judge: the first `rerank` that have text.
     pub to_judge: usize,

@@ -42,8 +42,10 @@ fn modes_and_numbers_are_obeyed() {
     shell.words_index(NOTES);
     let found = shell.run("search INDEX how --mode lexical --rerank 1 --limit 9 --json").json();
     assert_eq!(found["mode"], "lexical");
-    let found = shell.run("search INDEX dig thatch --candidates 1 --rerank 0 --json").json();
+    let found = shell.run("search INDEX dig thatch --candidates 1 --rerank 1 --json").json();
     assert_eq!(keys(&found).len(), 1);
+    let found = shell.run("search INDEX dig thatch --candidates 1 --rerank 0 --json").json();
+    assert_eq!(keys(&found).len(), 2, "words alone are listed to the end of the page");
     shell.run("search INDEX dig --mode semantic").refused(1, &["the index was made without vectors"]);
     // What was judged before needs no time.
     let found = shell.run("search INDEX how --mode lexical --rerank 1 --deadline 0 --json").json();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fossick::{Document, Error, Filter, Fusion, Index, Mode, Options, Response, SchemaError, SearchError};
+use fossick::{Document, Error, Filter, Fusion, Index, Mode, Options, Response, Schema, SchemaError, Search, SearchError};
 
 use crate::common::{encoded_index, encoder, judge, keys, note, vectors_index, words_index};
 
@@ -407,5 +407,93 @@ fn weights_of_a_fusion_decide_and_impossible_ones_are_refused() {
         }
         let refused = snapshot.search("walnut").vector([1.0, 0.0]).fusion(fusion.weights(-1.0, 1.0)).run().unwrap_err();
         assert!(matches!(&refused, Error::Search(SearchError::Fusion { .. })), "{refused}");
+    }
+}
+
+/// All pages of so many hits, as keys.
+fn pages(search: &Search<'_>, hits: usize) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let page = search.clone().offset(found.len()).limit(hits).run().unwrap();
+        assert!(page.hits.iter().map(|hit| hit.rank).eq(found.len() + 1..=found.len() + page.hits.len()));
+        if page.hits.is_empty() {
+            return found;
+        }
+        found.extend(page.hits.iter().map(|hit| hit.key.clone()));
+    }
+}
+
+#[test]
+fn what_words_find_and_what_is_sorted_is_paged_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::builder().text("body").keyword("court").integer("year").build().unwrap();
+    let index = Index::open_or_create(directory.path().join("i"), Options::new().schema(schema)).unwrap();
+    let mut writer = index.writer().unwrap();
+    let courts = ["Tax Court", "Supreme Court", "naïve court"];
+    let mut documents: Vec<(String, [Option<String>; 2])> = Vec::new();
+    for at in 0..330_usize {
+        let key = format!("{}", (at * 211) % 331);
+        let (court, year) = (courts.get(at % 4).copied(), (at % 7) as i64);
+        let body = format!("walnut {}", "oak ".repeat(at % 5));
+        let mut document = Document::new(&key).set("body", body).set("year", year);
+        if let Some(court) = court {
+            document = document.set("court", court);
+        }
+        writer.add(document).unwrap();
+        documents.push((key, [court.map(str::to_owned), Some(year.to_string())]));
+        // Several segments, with the same courts under other numbers.
+        if at % 90 == 5 {
+            writer.commit().unwrap();
+        }
+    }
+    writer.commit().unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let words = snapshot.search("walnut oak").fields([""; 0]);
+    let whole: Vec<String> = keys(&words.clone().limit(1000).run().unwrap()).iter().map(|key| (*key).to_owned()).collect();
+    assert_eq!(whole.len(), 330);
+    for hits in [7, 110, 1000] {
+        assert_eq!(pages(&words, hits), whole);
+    }
+    for descending in [false, true] {
+        for (at, field) in ["court", "year"].into_iter().enumerate() {
+            let mut expected = documents.clone();
+            expected.sort_by(|(a_key, a), (b_key, b)| {
+                let by_value = if descending { b[at].cmp(&a[at]) } else { a[at].cmp(&b[at]) };
+                a[at].is_none().cmp(&b[at].is_none()).then(by_value).then_with(|| a_key.cmp(b_key))
+            });
+            let expected: Vec<String> = expected.into_iter().map(|(key, _)| key).collect();
+            let everything = snapshot.search("*").fields([""; 0]);
+            let sorted = if descending { everything.sort_by_descending(field) } else { everything.sort_by(field) };
+            for hits in [1, 48, 150, 1000] {
+                let some = sorted.clone().limit(hits).run().unwrap();
+                assert_eq!(keys(&some), expected[..hits.min(330)], "{field} {descending} {hits}");
+            }
+            assert_eq!(pages(&sorted, 60), expected, "{field} {descending}");
+            let far = sorted.clone().offset(usize::MAX).limit(usize::MAX).run().unwrap();
+            assert!(far.hits.is_empty());
+        }
+    }
+}
+
+#[test]
+fn pages_of_a_hybrid_search_are_parts_of_one_list_that_ends_with_the_candidates() {
+    let (_directory, index) = vectors_index();
+    let mut writer = index.writer().unwrap();
+    for at in 0..60_u8 {
+        let body = format!("walnut {}", "oak ".repeat(usize::from(at % 5)));
+        writer.add(note(&format!("n{at}"), "", &body).vector([f32::from(at % 6) + 1.0, f32::from(at % 9)])).unwrap();
+    }
+    writer.commit().unwrap();
+    let (snapshot, judge) = (index.snapshot().unwrap(), judge());
+    for rerank in [0, 15] {
+        for mode in [Mode::Semantic, Mode::Hybrid, Mode::Lexical] {
+            let search = snapshot.search("oak walnut").mode(mode).vector([1.0, 0.3]).candidates(25).rerank(rerank, &judge);
+            let whole: Vec<String> =
+                keys(&search.clone().limit(1000).run().unwrap()).iter().map(|key| (*key).to_owned()).collect();
+            assert_eq!(whole.len(), if mode == Mode::Lexical && rerank == 0 { 60 } else { 25 }, "{mode:?}");
+            for hits in [4, 25] {
+                assert_eq!(pages(&search, hits), whole, "{mode:?}, {rerank} judged");
+            }
+        }
     }
 }

@@ -46,7 +46,7 @@ pub struct Arguments {
     /// Which legs the first stage has [default: hybrid, or lexical where the index has no vectors]
     #[arg(long, value_enum)]
     mode: Option<Legs>,
-    /// Documents that each leg of the first stage (words, vectors) finds, at least 1
+    /// Documents that each leg of the first stage (words, vectors) finds, at least 1; by words alone at least those that are shown
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     candidates: usize,
     /// Documents that the cross-encoder judges; 0 for none
