@@ -29,14 +29,14 @@ impl Explainer<'_> {
                 (!matched.is_empty()).then(|| Explanation::of(format!("BM25 of {query}"), Combination::Sum, matched))
             }
             Query::Boolean { must, should, .. } => {
+                // Some of its clauses may match where it does not, for want of another or because of one that is excluded.
+                let score = self.score(&*self.compiler.query(query, reading))?;
                 let required = must.iter().filter_map(|clause| self.explain(clause, Reading::Whole));
                 let others = should.iter().filter_map(|clause| self.explain(clause, reading.of_should(must)));
                 let matched: Vec<Explanation> = required.chain(others).collect();
                 match matched.is_empty() {
                     // Only what is excluded was named.
-                    true => self
-                        .score(&*self.compiler.query(query, reading))
-                        .map(|value| Explanation::given(query.to_string(), value)),
+                    true => Some(Explanation::given(query.to_string(), score)),
                     false => Some(Explanation::of(format!("BM25 of {query}"), Combination::Sum, matched)),
                 }
             }

@@ -16,6 +16,10 @@ pub enum Combination {
     Greatest,
     /// Their mean.
     Mean,
+    /// The first of them divided by the second.
+    Quotient,
+    /// As [`Given`](Self::Given); and it is no part of what it is listed under, but says more about it.
+    Aside,
 }
 
 /// A number of a search, and the numbers that made it.
@@ -37,6 +41,11 @@ impl Explanation {
         Self { what: what.into(), value, combination: Combination::Given, details: Vec::new() }
     }
 
+    /// What is listed with what it is about, and is no part of it.
+    pub(crate) fn aside(what: impl Into<String>, value: f32) -> Self {
+        Self { combination: Combination::Aside, ..Self::given(what, value) }
+    }
+
     pub(crate) fn of(what: impl Into<String>, combination: Combination, details: Vec<Self>) -> Self {
         let mut made = Self { what: what.into(), value: 0.0, combination, details };
         made.value = made.recomputed().unwrap_or(0.0);
@@ -54,25 +63,29 @@ impl Explanation {
         Self { value, ..self }
     }
 
-    /// The value that the details make; `None` where it was given.
+    /// The value that the details make, asides left out; `None` where it was given.
     pub fn recomputed(&self) -> Option<f32> {
-        let values = || self.details.iter().map(|detail| detail.value);
+        let parts = || self.details.iter().filter(|detail| detail.combination != Combination::Aside);
+        let values = || parts().map(|detail| detail.value);
         match self.combination {
-            Combination::Given => None,
+            Combination::Given | Combination::Aside => None,
             Combination::Sum => Some(values().sum()),
             Combination::Product => Some(values().product()),
             Combination::Greatest => values().reduce(f32::max),
-            Combination::Mean => Some(values().sum::<f32>() / self.details.len().max(1) as f32),
+            Combination::Mean => Some(values().sum::<f32>() / parts().count().max(1) as f32),
+            Combination::Quotient => values().reduce(|whole, part| whole / part),
         }
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         let how = match self.combination {
             Combination::Given => "",
+            Combination::Aside => ", beside it",
             Combination::Sum => ", the sum of",
             Combination::Product => ", the product of",
             Combination::Greatest => ", the greatest of",
             Combination::Mean => ", the mean of",
+            Combination::Quotient => ", the first divided by the second of",
         };
         writeln!(f, "{:indent$}{:.6}  {}{how}", "", self.value, self.what, indent = 2 * depth)?;
         self.details.iter().try_for_each(|detail| detail.write(f, depth + 1))
@@ -104,5 +117,21 @@ mod tests {
             text.starts_with("1.500000  all, the sum of\n  0.500000  weighted, the product of\n    2.000000  weight\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_aside_is_listed_and_does_not_count() {
+        let parts = vec![Explanation::aside("rank", 7.0), Explanation::given("score", 3.0), Explanation::given("greatest", 4.0)];
+        for (combination, value) in [
+            (Combination::Quotient, 0.75),
+            (Combination::Product, 12.0),
+            (Combination::Sum, 7.0),
+            (Combination::Mean, 3.5),
+            (Combination::Greatest, 4.0),
+        ] {
+            let tree = Explanation::of("value", combination, parts.clone());
+            assert_eq!((tree.value, tree.recomputed()), (value, Some(value)));
+            assert!(tree.to_string().contains("\n  7.000000  rank, beside it\n"), "{tree}");
+        }
     }
 }

@@ -156,28 +156,71 @@ impl Fusion {
         }
     }
 
-    /// What each place of a list with these scores is worth, 0 or more. A score that is not finite is worth 0 and moves no
-    /// other's value; where ranks alone count it keeps its place.
-    fn values(&self, leg: Leg, scores: &[f32]) -> Vec<f32> {
+    /// By what a list with these scores is measured.
+    pub(crate) fn scale(&self, leg: Leg, scores: &[f32]) -> Scale {
         let finite = || scores.iter().copied().filter(|score| score.is_finite());
         let greatest = || finite().fold(f32::NEG_INFINITY, f32::max).into();
-        let (low, high, of_equals) = match *self {
-            Self::ReciprocalRank { k, .. } => {
-                return (1..=scores.len()).map(|rank| (1.0 / (f64::from(k) + rank as f64)) as f32).collect();
+        match *self {
+            Self::ReciprocalRank { k, .. } => Scale::Ranks { k },
+            Self::Convex { .. } if leg == Leg::Words => Scale::Between { low: 0.0, high: greatest() },
+            Self::Convex { .. } | Self::MinMax { .. } => {
+                Scale::Between { low: finite().fold(f32::INFINITY, f32::min).into(), high: greatest() }
             }
-            Self::Convex { .. } if leg == Leg::Words => (0.0, greatest(), 1.0),
-            Self::Convex { .. } | Self::MinMax { .. } => (finite().fold(f32::INFINITY, f32::min).into(), greatest(), 1.0),
             Self::Distribution { .. } => {
                 let (mean, deviation) = spread(finite());
-                (mean - 3.0 * deviation, mean + 3.0 * deviation, 0.5)
+                Scale::Spread { mean, deviation }
             }
+        }
+    }
+
+    /// What each place of a list with these scores is worth, 0 or more.
+    fn values(&self, leg: Leg, scores: &[f32]) -> Vec<f32> {
+        let scale = self.scale(leg, scores);
+        (1..).zip(scores).map(|(rank, score)| scale.value(rank, *score)).collect()
+    }
+}
+
+/// By what the scores of one list become values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scale {
+    /// Not by them, but by their ranks: 1 / (k + rank).
+    Ranks { k: f32 },
+    /// 0 at `low` and 1 at `high`.
+    Between { low: f64, high: f64 },
+    /// 0 at three deviations below the mean and 1 at three above it.
+    Spread { mean: f64, deviation: f64 },
+}
+
+impl Scale {
+    /// What a score is worth, 0 or more. One that is not finite is worth 0 and moves no other's value; where ranks alone count it
+    /// keeps its place.
+    fn value(&self, rank: usize, score: f32) -> f32 {
+        let of_equals = match self {
+            Self::Ranks { k } => return (1.0 / (f64::from(*k) + rank as f64)) as f32,
+            Self::Between { .. } => 1.0,
+            Self::Spread { .. } => 0.5,
         };
-        let value = |&score: &f32| match score {
+        let (low, high) = self.ends();
+        match score {
             score if !score.is_finite() => 0.0,
             score if low < high => ((f64::from(score) - low) / (high - low)).max(0.0) as f32,
             _ => of_equals,
-        };
-        scores.iter().map(value).collect()
+        }
+    }
+
+    /// The scores that are worth 0 and 1; equal where all are.
+    fn ends(&self) -> (f64, f64) {
+        match *self {
+            Self::Ranks { .. } => (0.0, 0.0),
+            Self::Between { low, high } => (low, high),
+            Self::Spread { mean, deviation } => (mean - 3.0 * deviation, mean + 3.0 * deviation),
+        }
+    }
+
+    /// Whether scores make a difference.
+    pub(crate) fn tells_apart(&self) -> bool {
+        let (low, high) = self.ends();
+        low < high
     }
 }
 

@@ -11,4 +11,4 @@ pub use explanation::{Combination, Explanation};
 pub use final_order::FinalOrder;
 pub(crate) use final_order::{Candidate, NOISE, Tempering};
 pub use fusion::Fusion;
-pub(crate) use fusion::{Fused, Leg, Term, fuse};
+pub(crate) use fusion::{Fused, Leg, Scale, Term, fuse};

@@ -1,6 +1,7 @@
 //! The second stage: the best passages of the first candidates, read with the query by the cross-encoder.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Search;
@@ -27,36 +28,47 @@ pub enum DocumentLogit {
     First,
 }
 
+/// What the judge said of one passage.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Said {
+    /// Its place among those that were chosen of its document, the most promising one's being 0.
+    pub(super) at: usize,
+    pub(super) logit: f32,
+    /// Where it is in the document.
+    pub(super) field: String,
+    pub(super) bytes: Range<u64>,
+}
+
 /// What became of one candidate.
 #[derive(Clone, Default)]
 pub(super) struct Verdict {
-    /// The document's, made of `logits`.
+    /// The document's, made of those of its passages.
     pub(super) logit: Option<f32>,
-    /// The place of each passage that was judged, the most promising one's being 0, and its logit; in the order of places.
-    logits: Vec<(usize, f32)>,
+    /// The passages that were judged, in the order of their promise.
+    pub(super) said: Vec<Said>,
     /// The passage with the greatest logit.
     pub(super) winner: Option<StoredPassage>,
 }
 
 impl Verdict {
     fn add(&mut self, at: usize, logit: f32, passage: &StoredPassage, document_logit: DocumentLogit) {
-        let before = self.logits.partition_point(|(place, _)| *place < at);
+        let before = self.said.partition_point(|said| said.at < at);
         // Of equal ones the more promising, whichever is known first.
-        let better = |(place, other): &(usize, f32)| if *place < at { *other < logit } else { *other <= logit };
-        if self.logits.iter().all(better) {
+        let better = |said: &Said| if said.at < at { said.logit < logit } else { said.logit <= logit };
+        if self.said.iter().all(better) {
             self.winner = Some(passage.clone());
         }
-        self.logits.insert(before, (at, logit));
-        let logits = || self.logits.iter().map(|(_, logit)| *logit);
+        self.said.insert(before, Said { at, logit, field: passage.field.clone(), bytes: passage.start..passage.end });
+        let logits = || self.said.iter().map(|said| said.logit);
         self.logit = match document_logit {
             DocumentLogit::Best | DocumentLogit::First => logits().reduce(f32::max),
-            DocumentLogit::Mean => Some(logits().sum::<f32>() / self.logits.len() as f32),
+            DocumentLogit::Mean => Some(logits().sum::<f32>() / self.said.len() as f32),
         };
     }
 
     /// The logit of each passage that was judged, the most promising passage first.
     pub(super) fn logits(&self) -> Vec<f32> {
-        self.logits.iter().map(|(_, logit)| *logit).collect()
+        self.said.iter().map(|said| said.logit).collect()
     }
 }
 
