@@ -172,12 +172,22 @@ impl Analyzer {
         words
     }
 
-    /// Where a text has words that are wanted, in bytes, ascending.
-    pub(crate) fn places(&mut self, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+    /// Where a text has one of the words, or one that is wanted as it is written, in lower case; in bytes, ascending.
+    pub(crate) fn places(
+        &mut self,
+        text: &str,
+        wanted: &HashSet<String>,
+        as_written: Option<&dyn Fn(&str) -> bool>,
+    ) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
+        if let Some(is_wanted) = as_written {
+            Self::in_language(Language::Neutral).tokens(text, |token| {
+                places.extend(is_wanted(&token.text).then_some(token.offset_from..token.offset_to));
+            });
+        }
         let characters: Vec<char> = wanted.iter().filter_map(|word| lone(word)).collect();
         self.tokens(text, |token| {
-            if wanted(&token.text) {
+            if wanted.contains(&token.text) {
                 places.push(token.offset_from..token.offset_to);
             } else if !characters.is_empty() {
                 // Of a pair, one may be wanted by itself.
@@ -219,9 +229,11 @@ mod tests {
         let text = "Été: patents, and the PATENTED thing";
         let mut analyzer = english();
         let wanted = analyzer.set("patent été the");
-        let found: Vec<&str> =
-            analyzer.places(text, |word| wanted.contains(word)).into_iter().map(|place| &text[place]).collect();
-        assert_eq!(found, ["Été", "patents", "PATENTED"]);
+        let mut found = |as_written: Option<&dyn Fn(&str) -> bool>| -> Vec<&str> {
+            analyzer.places(text, &wanted, as_written).into_iter().map(|place| &text[place]).collect()
+        };
+        assert_eq!(found(None), ["Été", "patents", "PATENTED"]);
+        assert_eq!(found(Some(&|word| word.starts_with("th"))), ["Été", "patents", "the", "PATENTED", "thing"]);
     }
 
     #[test]

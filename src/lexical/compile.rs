@@ -464,7 +464,7 @@ impl Compiler<'_> {
 }
 
 /// How many edits leave something of a word of that length.
-fn most_edits(word: &str) -> u8 {
+pub(crate) fn most_edits(word: &str) -> u8 {
     match word.chars().count() {
         0..=2 => 0,
         3..=5 => 1,

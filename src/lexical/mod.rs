@@ -22,7 +22,7 @@ mod writer;
 
 pub(crate) use analysis::{Analyzer, SpareAnalyzer, SpareAnalyzers};
 pub(crate) use columns::Counts;
-pub(crate) use compile::MOST_WORDS;
+pub(crate) use compile::{MOST_WORDS, most_edits};
 pub(crate) use reader::WordsReader;
 pub(crate) use writer::{WordsCommit, WordsWriter};
 

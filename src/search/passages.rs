@@ -8,8 +8,8 @@ use super::pattern::Pattern;
 use super::response::Passage;
 use super::{Search, Snapshot};
 use crate::error::Error;
-use crate::lexical::SpareAnalyzer;
-use crate::schema::Value;
+use crate::lexical::{Analyzer, SpareAnalyzer};
+use crate::schema::{Language, Value};
 use crate::store::StoredPassage;
 
 /// Where the texts of passages are.
@@ -70,11 +70,12 @@ pub(super) fn winning_passages(
     let mut rest = choose(search, text, stage, &numbers, 1, &texts)?.into_iter();
     let mut analyzer = search.snapshot.analyzer();
     let words = analyzer.set(text);
+    let is_met = |word: &str| stage.patterns.iter().any(|pattern| pattern.is_met(word));
+    let as_written: Option<&dyn Fn(&str) -> bool> = if stage.patterns.is_empty() { None } else { Some(&is_met) };
     let passage = |position: &usize| {
         let stored = winner(*position).or_else(|| rest.next().and_then(|passages| passages.into_iter().next()));
         stored.filter(|stored| !stored.text.is_empty()).map(|stored| Passage {
-            highlights: analyzer
-                .places(&stored.text, |word| words.contains(word) || stage.patterns.iter().any(|pattern| pattern.is_met(word))),
+            highlights: analyzer.places(&stored.text, &words, as_written),
             text: stored.text,
             field: stored.field,
             start: stored.start as usize,
@@ -163,8 +164,12 @@ impl<'a> Overlap<'a> {
             if let Some(word) = self.wanted.get(word) {
                 found.insert(word.as_str());
             }
-            self.patterns.iter().zip(&mut met).for_each(|(pattern, met)| *met = *met || pattern.is_met(word));
         });
+        if !self.patterns.is_empty() {
+            Analyzer::in_language(Language::Neutral).words(text, |word| {
+                self.patterns.iter().zip(&mut met).for_each(|(pattern, met)| *met = *met || pattern.is_met(word));
+            });
+        }
         (found.len() + met.into_iter().filter(|met| *met).count()) as f32
     }
 }

@@ -1,11 +1,10 @@
 //! Words that a query asks for without naming them: beginnings, and words that are nearly another.
 
-use super::Snapshot;
-use crate::lexical::Analyzer;
+use crate::lexical::{Analyzer, most_edits};
 use crate::query::Query;
 use crate::schema::Language;
 
-/// Words as the index has them, by what they are like.
+/// Words as they are written, in lower case, by what they are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
     /// Words that begin so.
@@ -16,9 +15,9 @@ pub(super) enum Pattern {
 
 impl Pattern {
     /// Those of a query, but for what it excludes and for its conditions.
-    pub(super) fn all_of(query: &Query, snapshot: &Snapshot) -> Vec<Self> {
+    pub(super) fn all_of(query: &Query) -> Vec<Self> {
         let mut found = Vec::new();
-        collect(query, snapshot, &mut found);
+        collect(query, &mut found);
         found
     }
 
@@ -31,8 +30,8 @@ impl Pattern {
     }
 }
 
-/// As `lexical/compile.rs` looks for them: the last word of a beginning unstemmed, and a word around each of its stems.
-fn collect(query: &Query, snapshot: &Snapshot, found: &mut Vec<Pattern>) {
+/// As `lexical/compile.rs` looks for them.
+fn collect(query: &Query, found: &mut Vec<Pattern>) {
     match query {
         Query::Prefix { text, .. } => {
             let mut last = None;
@@ -40,11 +39,13 @@ fn collect(query: &Query, snapshot: &Snapshot, found: &mut Vec<Pattern>) {
             found.extend(last.map(Pattern::Beginning));
         }
         Query::Fuzzy { text, distance, .. } => {
-            let distance = usize::from((*distance).clamp(1, 2));
-            snapshot.analyzer().words(text, |word| found.push(Pattern::Near { word: word.chars().collect(), distance }));
+            Analyzer::in_language(Language::Neutral).words(text, |word| {
+                let distance = usize::from((*distance).min(most_edits(word)));
+                found.push(Pattern::Near { word: word.chars().collect(), distance });
+            });
         }
-        Query::Boolean { must, should, .. } => must.iter().chain(should).for_each(|clause| collect(clause, snapshot, found)),
-        Query::Boost { query, .. } => collect(query, snapshot, found),
+        Query::Boolean { must, should, .. } => must.iter().chain(should).for_each(|clause| collect(clause, found)),
+        Query::Boost { query, .. } => collect(query, found),
         Query::Words { .. } | Query::Phrase { .. } | Query::Filter(_) | Query::All => {}
     }
 }

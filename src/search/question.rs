@@ -82,7 +82,7 @@ impl Question {
         if let Some(filter) = &search.filter {
             filter.check(schema)?;
         }
-        let patterns = Pattern::all_of(&tree, search.snapshot);
+        let patterns = Pattern::all_of(&tree);
         Ok(Self { required: required(&tree), filter: search.filter.clone(), tree, text, patterns })
     }
 }
