@@ -1,8 +1,9 @@
 //! A character of a script without spaces that is asked for by itself.
 //!
-//! Of such scripts the index has pairs of neighbours ([`super::tokenizer`]), and a character alone only where it has none. So it is looked for in
-//! the pairs that begin with it and those that end with it, all of them, and scored as the word that it would be. In the middle of a run it is in one pair
-//! of either kind, so it is in a document at least as often as the more frequent kind is.
+//! Of such scripts the index has pairs of neighbours ([`super::tokenizer`]), and a character alone only where it has none. So it
+//! is looked for in the pairs that begin with it and those that end with it, all of them, and scored as the word that it would
+//! be. In the middle of a run it is in one pair of either kind, so it is in a document at least as often as the more frequent
+//! kind is.
 
 use std::collections::HashMap;
 

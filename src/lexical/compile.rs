@@ -39,6 +39,11 @@ pub(super) struct Weighted {
 }
 
 impl Weighted {
+    /// A word that counts as often as it is said.
+    fn of(term: &Term, count: usize) -> Self {
+        Self { term: term.clone(), boost: count as f32 }
+    }
+
     /// What matches the word, with its score.
     fn query(&self) -> Box<dyn Tantivy> {
         let word = word(&self.term);
@@ -56,13 +61,6 @@ pub(super) fn word(term: &Term) -> Box<dyn Tantivy> {
     match CharacterQuery::of(term) {
         Some(query) => Box::new(query),
         None => Box::new(TermQuery::new(term.clone(), IndexRecordOption::WithFreqs)),
-    }
-}
-
-impl Weighted {
-    /// A word that counts as often as it is said.
-    fn of(term: &Term, count: usize) -> Self {
-        Self { term: term.clone(), boost: count as f32 }
     }
 }
 
@@ -379,8 +377,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// What a clause that has to hold matches. Whether a text has words that are stop words of its language nobody knows, so texts in that
-    /// language meet it; those in the others have to have them.
+    /// What a clause that has to hold matches. Whether a text has words that are stop words of its language nobody knows, so
+    /// texts in that language meet it; those in the others have to have them.
     fn required(&self, query: &Query) -> Box<dyn Tantivy> {
         let proper = self.query(query, Reading::Whole);
         let unknown = self.languages_without(query);
@@ -397,13 +395,16 @@ impl Compiler<'_> {
     fn languages_without(&self, query: &Query) -> Vec<Language> {
         match query {
             Query::Words { field, text } | Query::Phrase { field, text, .. } | Query::Fuzzy { field, text, .. } => {
-                let languages = self.target(field.as_deref()).map(|target| target.languages).unwrap_or_default();
+                let Some(target) = self.target(field.as_deref()) else { return Vec::new() };
+                // As they are written, stop words are in the index.
+                let as_written = matches!(query, Query::Fuzzy { .. }) && !target.written.is_empty();
                 let is_without = |language: &Language| {
                     let mut words = 0;
-                    self.analyzers.of(*language).words(text, |_| words += 1);
+                    let language = if as_written { Language::Neutral } else { *language };
+                    self.analyzers.of(language).words(text, |_| words += 1);
                     words == 0
                 };
-                languages.into_iter().filter(is_without).collect()
+                target.languages.into_iter().filter(is_without).collect()
             }
             Query::Boost { query, .. } => self.languages_without(query),
             _ => Vec::new(),

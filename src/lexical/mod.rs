@@ -2,9 +2,9 @@
 //!
 //! One field holds the words of all headings and texts of a document, so that a term's weight comes from the whole document
 //! (sums over separate fields would favour words that happen to be in two of them); where there are several, each also has its own, for
-//! questions to one of them. One more for each text has its words as they are written, for beginnings and edits of words. Values of
-//! typed fields are columns and terms. Everything here is derived from the store and can be rebuilt
-//! from it. **Invariant:** this room is the truth of nothing, and answers only for the state of the words that `CURRENT` names.
+//! questions to one of them. One more for each text has its words as they are written, for beginnings and edits of words. Values
+//! of typed fields are columns and terms. Everything here is derived from the store and can be rebuilt from it. **Invariant:**
+//! this room is the truth of nothing, and answers only for the state of the words that `CURRENT` names.
 
 mod analysis;
 mod any_words;

@@ -23,7 +23,8 @@ fn is_spaceless(c: char) -> bool {
         | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x3ffff) // Han
 }
 
-/// The character that a word is, if it is one of a script without spaces: beside others of its kind it is in the index only as a part of pairs.
+/// The character that a word is, if it is one of a script without spaces: beside others of its kind it is in the index only as a
+/// part of pairs.
 pub(super) fn lone(word: &str) -> Option<char> {
     let mut characters = word.chars();
     characters.next().filter(|first| characters.next().is_none() && is_spaceless(*first))

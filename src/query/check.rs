@@ -14,8 +14,8 @@ impl Query {
     ///
     /// # Errors
     /// [`QueryError::UnknownField`]; [`QueryError::Unfit`] for words in a field that is not searched by words, and for conditions that
-    /// a field does not take; [`QueryError::Number`] for a distance, a slop or a boost; [`QueryError::TooLarge`] beyond 64 levels or
-    /// 1024 clauses.
+    /// a field does not take; [`QueryError::Number`] for a distance, a slop or a boost; [`QueryError::TooLarge`] beyond 64 levels
+    /// or 1024 clauses.
     pub fn check(&self, schema: &Schema) -> Result<(), QueryError> {
         Check { schema, leaves: 0 }.query(self, 0)
     }

@@ -113,8 +113,8 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Whether a `+` or `-` here marks a clause: at the beginning of a term, directly before a letter, a quotation or a parenthesis; or
-    /// before a digit, where it stands after a space and is not all that was typed: `-5` is a number.
+    /// Whether a `+` or `-` here marks a clause: at the beginning of a term, directly before a letter, a quotation or a
+    /// parenthesis; or before a digit, where it stands after a space and is not all that was typed: `-5` is a number.
     pub(super) fn marks_clause(&self, of_values: bool) -> bool {
         let mut after = *self;
         let begins = self.before().is_none_or(|before| before.is_whitespace() || before == '(');

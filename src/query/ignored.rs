@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::trouble::shorten;
 
-/// A piece of a query that could not be taken as it stands. What looked like an operator or a condition was left out, or, where it is a word with a
-/// colon in it, looked for as a word; what is required or excluded and is made of stop words alone restricts nothing; and of a very long text the last words are not looked for.
+/// A piece of a query that could not be taken as it stands. What looked like an operator or a condition was left out, or, where
+/// it is a word with a colon in it, looked for as a word; what is required or excluded and is made of stop words alone restricts
+/// nothing; and of a very long text the last words are not looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ignored {

@@ -262,7 +262,8 @@ impl Scope<'_> {
     }
 }
 
-/// Whether a name before a colon, which is no field, was perhaps meant as one: `http://x`, `12:30`, `C:\x` and `note: this` were not.
+/// Whether a name before a colon, which is no field, was perhaps meant as one: `http://x`, `12:30`, `C:\x` and `note: this` were
+/// not.
 fn looks_like_a_field(name: &str, next: Option<char>) -> bool {
     let is_name = name.starts_with(char::is_alphabetic) && name.chars().all(|c| c.is_alphanumeric() || c == '_');
     is_name && name.chars().nth(1).is_some() && next.is_some_and(|c| !ends_word(c) && !matches!(c, '/' | '\\' | ':'))

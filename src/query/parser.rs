@@ -69,14 +69,15 @@ impl Query {
     /// **Dates** are written YYYY, YYYY-MM, YYYY-MM-DD or as an RFC 3339 time. Without a time of day they mean the whole year, month
     /// or day, in UTC: `decided:1976`, `decided:[1976-04 TO 1977]` (to the end of 1977), `decided:>1976` (from 1977 on).
     ///
-    /// **What is required or excluded** is the whole of what stands between two spaces: `+in-house`, `-well-known` and each side of `特許 AND 審査官`
-    /// are taken as phrases, though they are several words each; elsewhere any of those is looked for. What is made of stop words alone
-    /// restricts nothing.
+    /// **What is required or excluded** is the whole of what stands between two spaces: `+in-house`, `-well-known` and each side
+    /// of `特許 AND 審査官` are taken as phrases, though they are several words each; elsewhere any of those is looked for. What is
+    /// made of stop words alone restricts nothing.
     ///
     /// **Letters.** A `+` or `-` is a sign only before a letter, a quotation or a parenthesis, and after a space or an opening
-    /// parenthesis; before a digit only after a space or at the beginning, and among other words: `patent -1976`, while `-5` alone is a number.
-    /// A `*` that stands among words is one of them. A quotation begins only where a word could. A backslash takes
-    /// away the meaning of the sign that follows, or of AND, OR, NOT; before a letter or a digit it is an ordinary character.
+    /// parenthesis; before a digit only after a space or at the beginning, and among other words: `patent -1976`, while `-5`
+    /// alone is a number. A `*` that stands among words is one of them. A quotation begins only where a word could. A backslash
+    /// takes away the meaning of the sign that follows, or of AND, OR, NOT; before a letter or a digit it is an ordinary
+    /// character.
     ///
     /// An empty text is a query that finds nothing.
     ///
@@ -109,8 +110,8 @@ impl Query {
     /// be an operator is a word where it looks like one, and is left out and reported otherwise. A question without operators is
     /// its words.
     ///
-    /// A name before a colon that is no field is a word; it is reported where it could have been meant as one: `yaer:1976`, not `http://x`
-    /// or `note: this`.
+    /// A name before a colon that is no field is a word; it is reported where it could have been meant as one: `yaer:1976`, not
+    /// `http://x` or `note: this`.
     ///
     /// ```
     /// use fossick::{Query, Schema};

@@ -16,8 +16,8 @@ use super::Filter;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Query {
-    /// Any of these words, as the index analyses them. A word that is repeated counts as often. Where the clause is required or excluded, what stands
-    /// between two spaces and makes several words (`in-house`, text without spaces) is taken as a phrase.
+    /// Any of these words, as the index analyses them. A word that is repeated counts as often. Where the clause is required or
+    /// excluded, what stands between two spaces and makes several words (`in-house`, text without spaces) is taken as a phrase.
     Words {
         /// The field; all fields that are searched by words where there is none.
         field: Option<String>,
@@ -46,8 +46,8 @@ pub enum Query {
         field: Option<String>,
         /// The word.
         text: String,
-        /// How many letters may be added, dropped, replaced, or exchanged with their neighbour: 1 or 2, but no more than 1 in a word of three
-        /// to five letters and none in a shorter one.
+        /// How many letters may be added, dropped, replaced, or exchanged with their neighbour: 1 or 2, but no more than 1 in a
+        /// word of three to five letters and none in a shorter one.
         distance: u8,
     },
     /// A condition, such as a range of years: it restricts, and adds nothing to a score.

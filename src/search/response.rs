@@ -99,7 +99,8 @@ pub enum Note {
         /// The tokens that it reads.
         most: usize,
     },
-    /// A piece of the query could not be taken as it stands: an operator that is none, a required stop word, words beyond the most that are looked for.
+    /// A piece of the query could not be taken as it stands: an operator that is none, a required stop word, words beyond the
+    /// most that are looked for.
     QueryIgnored(Ignored),
     /// The query leaves the cross-encoder no room for a passage, so nothing was judged.
     NotJudged {

@@ -377,6 +377,7 @@ fn a_stop_word_of_one_language_is_a_word_of_another() {
     };
     assert_eq!(among(Filter::matches("war")), ["de", "de-other", "en-war"], "of German texts nobody knows");
     assert_eq!(among(!Filter::matches("war")), ["de", "de-other", "en"]);
+    assert_eq!(among(Filter::matches(Query::fuzzy("war", 1))), ["de", "en-war"], "as they are written, they are known");
 }
 
 #[test]
