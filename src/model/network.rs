@@ -173,7 +173,7 @@ impl Network {
     /// Reads the weights onto the device; a GPU that fails meanwhile or later is replaced by the CPU, by the same files.
     ///
     /// # Errors
-    /// [`ModelError::Content`] and [`ModelError::DeviceTooSmall`].
+    /// [`ModelError::Content`] and [`ModelError::DeviceTooSmall`]; [`ModelError::Compute`] where a GPU fails and the CPU cannot take over.
     pub(super) fn open(files: &ModelFiles, device: &Device) -> Result<Self, ModelError> {
         let load = on_the_cpu(files, |files: &ModelFiles, precision| CpuBert::read(&files.weights, &files.config, precision));
         Self::new(&files.weights, &files.config, device, Some(load))
@@ -258,7 +258,7 @@ impl Scorer {
     /// Reads the weights onto the device; a GPU that fails meanwhile or later is replaced by the CPU, by the same files.
     ///
     /// # Errors
-    /// [`ModelError::Content`] and [`ModelError::DeviceTooSmall`].
+    /// [`ModelError::Content`] and [`ModelError::DeviceTooSmall`]; [`ModelError::Compute`] where a GPU fails and the CPU cannot take over.
     pub(super) fn open(files: &ModelFiles, device: &Device) -> Result<Self, ModelError> {
         let load = on_the_cpu(files, |files: &ModelFiles, precision| Self::on_cpu(&files.weights, &files.config, precision));
         Self::new(&files.weights, &files.config, device, Some(load))
