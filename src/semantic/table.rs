@@ -230,16 +230,20 @@ impl PassageTable {
         documents
     }
 
-    /// The mean direction of a document's passages, of those from some fields where those are named; `None` without any.
+    /// The mean vector of a document's passages, of those from some fields where those are named; `None` without any, and where it has no
+    /// direction and the metric goes by that.
     pub(crate) fn mean_of(&self, document: u64, fields: Option<&[u64]>) -> Option<Vec<f32>> {
-        let mut sum: Vec<f32> = Vec::new();
+        let (mut mean, mut count) = (Vec::<f32>::new(), 0_usize);
         let asked = |position: &usize| fields.is_none_or(|fields| fields.contains(&self.place(*position).1.field));
         for position in self.of_document(document).filter(asked) {
             let vector = self.vector(position);
-            sum.resize(vector.len(), 0.0);
-            sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+            mean.resize(vector.len(), 0.0);
+            mean.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+            count += 1;
         }
-        sum.iter().any(|value| *value != 0.0).then_some(sum)
+        mean.iter_mut().for_each(|value| *value /= count as f32);
+        let tells = count > 0 && (self.metric == Metric::Euclidean || mean.iter().any(|value| *value != 0.0));
+        tells.then_some(mean)
     }
 
     /// The vector of a passage, of length 1 where the angle counts.

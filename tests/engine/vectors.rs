@@ -231,6 +231,31 @@ fn an_index_measures_its_own_recall() {
     assert!(words.snapshot().unwrap().recall_check(10, 5).is_err());
 }
 
+#[test]
+fn others_like_a_document_are_those_near_the_mean_of_its_vectors() {
+    let schema = || Schema::builder().heading("title").text("body").build().unwrap();
+    for (metric, nearest, score) in [(Metric::Dot, "twice", 2.5), (Metric::Euclidean, "at the mean", 0.0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::new().schema(schema()).own_vectors(2).metric(metric);
+        let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
+        let mut writer = index.writer().unwrap();
+        let document = |key: &str| Document::new(key).set("title", "a title").set("body", "a body");
+        writer.add(document("asked").vector_of("title", [1.0, 0.0]).vector_of("body", [1.0, 1.0])).unwrap();
+        writer.add(document("at the mean").vector_of("title", [1.0, 0.5])).unwrap();
+        writer.add(document("twice").vector_of("title", [2.0, 1.0])).unwrap();
+        writer.add(document("aside").vector_of("title", [-1.0, 0.5])).unwrap();
+        writer.commit().unwrap();
+        let snapshot = index.snapshot().unwrap();
+        let hits = snapshot.more_like("asked").unwrap().unwrap().mode(Mode::Semantic).run().unwrap().hits;
+        assert_eq!(hits[0].key, nearest, "{metric}");
+        assert!((hits[0].score - score).abs() < 1e-6, "{metric}: {}", hits[0].score);
+        if metric == Metric::Euclidean {
+            let asked = snapshot.more_like("asked").unwrap().unwrap().mode(Mode::Semantic).vector_fields(["title"]);
+            assert!((asked.run().unwrap().hits[0].score + 0.25).abs() < 1e-6, "one vector is its own mean");
+        }
+    }
+}
+
 /// Documents with a vector for their title, two of three with one for the picture that they name; every fifth has no title.
 fn of_fields(number: u64, dimension: usize) -> Document {
     let mut document = Document::new(number.to_string()).set("number", number as i64).set("picture", format!("{number}.png"));
