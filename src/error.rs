@@ -485,6 +485,16 @@ pub enum SearchError {
         /// What would provide one.
         remedy: &'static str,
     },
+    /// A check of the recall that looks for nothing.
+    #[error(
+        "a check of the recall was asked to look for {k} documents with {sample} vectors, which tells nothing; give it 1 or more of each"
+    )]
+    EmptyCheck {
+        /// How many nearest documents it was to look for.
+        k: usize,
+        /// For how many vectors.
+        sample: usize,
+    },
     /// A query vector was given to an index that makes its own.
     #[error("a query vector was given, and this index {makes}; leave it out")]
     QueryVectorRefused {

@@ -31,6 +31,9 @@ pub struct Storage {
     /// Rows of passages that a search by vectors compares one by one, for want of compact codes: in small files, which have none, or because codes
     /// were removed, which the next commit makes again. Whether codes are sound is not looked at. 0 in an index without vectors.
     pub uncoded_passages: u64,
+    /// How far above what its code says a similarity is looked for, in standard deviations: 3, or more, up to 9, where [`Snapshot::recall_check`]
+    /// found that to be needed. 0 in an index without vectors.
+    pub code_deviations: u32,
     /// The version of the Lance table `documents.lance`.
     pub documents_version: u64,
     /// The version of the Lance table `passages.lance`.
@@ -43,7 +46,7 @@ pub struct Storage {
 pub struct RecallReport {
     /// How many nearest documents were looked for.
     pub k: usize,
-    /// For how many vectors.
+    /// For how many vectors; 0 in an index that has no passage, where nothing can be missed.
     pub queries: usize,
     /// The share of the true nearest that was found before anything was changed.
     pub found_at_first: f64,
@@ -51,6 +54,8 @@ pub struct RecallReport {
     pub recall: f64,
     /// Whether searches look further from now on.
     pub widened: bool,
+    /// How far above what its code says a similarity is looked for from now on, in standard deviations; see [`Storage::code_deviations`].
+    pub code_deviations: u32,
     /// Whether the index is so small that all passages are compared anyway.
     pub compares_all: bool,
 }
@@ -155,6 +160,11 @@ impl Snapshot {
             dead_documents: documents.dead_rows,
             dead_passages: passages.dead_rows,
             uncoded_passages: generation.uncoded(),
+            code_deviations: match (self.dimension(), self.inner.passages.get()) {
+                (None, _) => 0,
+                (Some(_), Some(passages)) => passages.deviations(),
+                (Some(_), None) => PassageTable::deviations_of(generation.deviations()),
+            },
             documents_version: generation.header.documents_version,
             passages_version: generation.header.passages_version,
         }
@@ -197,12 +207,19 @@ impl Snapshot {
     }
 
     /// Compares what a search by vectors finds with what it would find if it compared all passages: `sample` of them, taken evenly, are asked
-    /// for their `k` nearest documents. Where less than [`RecallReport::TARGET`] of those are found, searches of this snapshot look further from then on,
-    /// which takes longer, and the report says what they find then. Takes `sample` times as long as comparing all.
+    /// for their `k` nearest documents. Where less than [`RecallReport::TARGET`] of those are found, searches of this snapshot, and of those that are opened
+    /// later, look further from then on, which takes longer, and the report says what they find then. Takes `sample` times as long as comparing all.
+    ///
+    /// How far they look is kept in a file beside the codes, which may be deleted with them; where it cannot be written, as on read-only media, it holds
+    /// for this snapshot alone.
     ///
     /// # Errors
-    /// [`StorageError`] when the disk refuses; [`SearchError::NoQueryVector`] in an index without vectors.
+    /// [`SearchError::EmptyCheck`] where `k` or `sample` is 0; [`SearchError::NoQueryVector`] in an index without vectors; [`StorageError`] when the disk
+    /// refuses to read.
     pub fn recall_check(&self, k: usize, sample: usize) -> Result<RecallReport, Error> {
+        if k == 0 || sample == 0 {
+            return Err(SearchError::EmptyCheck { k, sample }.into());
+        }
         if self.dimension().is_none() {
             let why = "the index was made without vectors".to_owned();
             return Err(SearchError::NoQueryVector { why, remedy: "make an index with `Options::encoder`" }.into());
@@ -214,11 +231,15 @@ impl Snapshot {
             widened = true;
             recall = passages.recall(k, sample).0;
         }
-        let compares_all = passages.compares_all(None);
+        let code_deviations = passages.deviations();
+        if widened && let Err(error) = self.inner.generation.keep_deviations(code_deviations) {
+            tracing::warn!(%error, "searches by vectors look further in this snapshot alone");
+        }
         if recall < RecallReport::TARGET {
             tracing::warn!(recall, k, "searches by vectors find less than they should");
         }
-        Ok(RecallReport { k, queries, found_at_first: first, recall, widened, compares_all })
+        let compares_all = passages.compares_all(None);
+        Ok(RecallReport { k, queries, found_at_first: first, recall, widened, code_deviations, compares_all })
     }
 
     /// The document with this key, as it was added, without vectors.
@@ -271,9 +292,11 @@ impl Snapshot {
 
     /// Passages and vectors, read when they are first needed.
     pub(super) fn passages(&self) -> Result<&PassageTable, StorageError> {
-        let vectors = &self.inner.generation.header.vectors;
+        let generation = &self.inner.generation;
+        let vectors = &generation.header.vectors;
         self.load(&self.inner.passages, || {
-            Ok(PassageTable::new(self.inner.generation.passage_parts()?, vectors.dimension(), vectors.metric()))
+            let parts = generation.passage_parts()?;
+            Ok(PassageTable::new(parts, vectors.dimension(), vectors.metric(), generation.deviations()))
         })
     }
 

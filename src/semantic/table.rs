@@ -16,10 +16,10 @@ use crate::store::{CodedPart, PassagePart, Span, normalize};
 
 /// How far above what its code says a similarity is looked for, in standard deviations: of a hundred nearest, one in some thousands is
 /// missed (`fossick bench --search`).
-const DEVIATIONS: f32 = 3.0;
+const DEVIATIONS: u32 = 3;
 
 /// As far as it is looked for at most, whatever a check of the recall says; beyond that nothing is gained.
-const MOST_DEVIATIONS: f32 = 9.0;
+const MOST_DEVIATIONS: u32 = 9;
 
 /// As many passages are all compared exactly: that takes a millisecond or two.
 const FEW: usize = 8192;
@@ -42,7 +42,7 @@ pub(crate) struct PassageTable {
     parts: Vec<OrderedPart>,
     rows: usize,
     rotation: Option<Rotation>,
-    /// [`DEVIATIONS`], or more where a check found that they do not do; the bits of an f32.
+    /// [`DEVIATIONS`], or more where a check found that they do not do.
     deviations: AtomicU32,
     /// Memory for bounds, to be used again.
     spare: Mutex<Vec<Vec<f32>>>,
@@ -138,7 +138,8 @@ impl OrderedPart {
 }
 
 impl PassageTable {
-    pub(crate) fn new(parts: Vec<PassagePart>, dimension: Option<usize>, metric: Metric) -> Self {
+    /// `kept`: the deviations that an earlier check found to be needed, if any did.
+    pub(crate) fn new(parts: Vec<PassagePart>, dimension: Option<usize>, metric: Metric, kept: Option<u32>) -> Self {
         let mut rows = 0;
         let ordered = |part: PassagePart| {
             let base = rows;
@@ -151,9 +152,19 @@ impl PassageTable {
             parts,
             rows,
             rotation: dimension.map(Rotation::new),
-            deviations: AtomicU32::new(DEVIATIONS.to_bits()),
+            deviations: AtomicU32::new(Self::deviations_of(kept)),
             spare: Mutex::default(),
         }
+    }
+
+    /// How many deviations above what codes say searches look, where a check has left these.
+    pub(crate) fn deviations_of(kept: Option<u32>) -> u32 {
+        kept.unwrap_or(DEVIATIONS).clamp(DEVIATIONS, MOST_DEVIATIONS)
+    }
+
+    /// How many deviations above what codes say searches of this snapshot look.
+    pub(crate) fn deviations(&self) -> u32 {
+        self.deviations.load(AtomicOrdering::Relaxed)
     }
 
     /// A vector as the passages are compared with it.
@@ -283,10 +294,10 @@ impl PassageTable {
 
     /// Looks further above what codes say from now on; false where it would be of no use.
     pub(crate) fn widen(&self) -> bool {
-        let now = f32::from_bits(self.deviations.load(AtomicOrdering::Relaxed));
+        let now = self.deviations();
         let wider = now < MOST_DEVIATIONS && !self.compares_all(None);
         if wider {
-            self.deviations.store((now + 1.0).to_bits(), AtomicOrdering::Relaxed);
+            self.deviations.store(now + 1, AtomicOrdering::Relaxed);
         }
         wider
     }
@@ -335,7 +346,7 @@ impl PassageTable {
 
     fn by_codes(&self, query: &Direction, limit: usize, wanted: Eligible<'_>) -> HashMap<u64, f32> {
         let Some(rotation) = &self.rotation else { return HashMap::new() };
-        let deviations = f32::from_bits(self.deviations.load(AtomicOrdering::Relaxed));
+        let deviations = self.deviations() as f32;
         let by_distance = self.metric == Metric::Euclidean;
         let mut parts = Vec::with_capacity(self.parts.len());
         for OrderedPart { part, base, .. } in &self.parts {

@@ -11,6 +11,7 @@ mod columns;
 mod compaction;
 mod contents;
 mod copies;
+mod deviations;
 mod files;
 mod header;
 mod keys;

@@ -79,3 +79,23 @@ fn info_tells_what_lives_and_what_is_dead() {
     let out = shell.run("info INDEX").succeeded().out;
     assert!(out.contains("live") && out.contains("segments of words"), "{out}");
 }
+
+#[test]
+fn verify_measures_what_searches_by_vectors_find() {
+    let shell = Shell::new();
+    shell.run("bench --search --rows 50 --dims 4 --seconds 0.05 --keep kept --json").succeeded();
+    let verified = shell.run("verify kept/50-4.fossick --recall=5 --json").json();
+    let recall = &verified["recall"];
+    assert_eq!((recall["k"].as_u64(), recall["queries"].as_u64()), (Some(100), Some(5)), "{recall}");
+    assert_eq!((recall["recall"].as_f64(), recall["target"].as_f64()), (Some(1.0), Some(0.95)), "{recall}");
+    assert_eq!((recall["compares_all"].as_bool(), recall["widened"].as_bool()), (Some(true), Some(false)), "{recall}");
+    let out = shell.run("verify --recall kept/50-4.fossick").succeeded().out;
+    assert!(out.contains("sound") && out.contains("recall@100: 1.0000 for 50 of") && out.contains("0.95"), "{out}");
+    assert_eq!(shell.run("verify kept/50-4.fossick --json").json()["recall"], serde_json::Value::Null);
+    shell.run("verify kept/50-4.fossick --recall=0").refused(1, &["1 or more"]);
+    assert_eq!(shell.run("info kept/50-4.fossick --json").json()["code_deviations"].as_u64(), Some(3));
+    assert!(shell.run("info kept/50-4.fossick").succeeded().out.contains("3 deviations above what codes say"));
+    shell.words_index(THREE);
+    shell.run("verify INDEX --recall").refused(1, &["INDEX", "keeps none"]);
+    assert_eq!(shell.run("info INDEX --json").json()["code_deviations"].as_u64(), Some(0));
+}

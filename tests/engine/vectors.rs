@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use fossick::{Document, Filter, Index, Metric, Mode, Options, RecallReport, Schema, Snapshot};
 
@@ -21,13 +22,22 @@ fn vector(seed: u64, dimension: usize) -> Vec<f32> {
 }
 
 fn built(dimension: usize) -> (tempfile::TempDir, Index) {
+    built_of(&clustered(), dimension)
+}
+
+/// Numbers with the seeds of their vectors, in forty clusters.
+fn clustered() -> Vec<(u64, u64)> {
+    (0..ROWS).map(|number| (number, number)).collect()
+}
+
+fn built_of(seeds: &[(u64, u64)], dimension: usize) -> (tempfile::TempDir, Index) {
     let directory = tempfile::tempdir().unwrap();
     let schema = Schema::builder().text("body").integer("number").build().unwrap();
     let options = Options::new().schema(schema).own_vectors(dimension);
     let index = Index::open_or_create(directory.path().join("index"), options).unwrap();
     let mut writer = index.writer().unwrap();
-    for number in 0..ROWS {
-        writer.add(document(number, number, dimension)).unwrap();
+    for (number, seed) in seeds {
+        writer.add(document(*number, *seed, dimension)).unwrap();
     }
     writer.commit().unwrap();
     drop(writer);
@@ -73,7 +83,7 @@ fn found_of(snapshot: &Snapshot, seeds: &[(u64, u64)], filter: Option<&Filter>, 
     (found, of)
 }
 
-fn code_files(index: &Index) -> Vec<std::path::PathBuf> {
+fn code_files(index: &Index) -> Vec<PathBuf> {
     fs::read_dir(index.path().join("codes")).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
@@ -81,7 +91,7 @@ fn code_files(index: &Index) -> Vec<std::path::PathBuf> {
 fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
     // As wide as these, Lance has them as they are, and they are read where it has them.
     let (_directory, index) = built(96);
-    let mut seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
+    let mut seeds = clustered();
     assert!(!code_files(&index).is_empty());
     assert_eq!(index.snapshot().unwrap().storage().uncoded_passages, 0);
     let check = |index: &Index, seeds: &[(u64, u64)], when: &str| {
@@ -153,7 +163,7 @@ fn a_kept_generation_has_its_rows_though_codes_were_written_after_they_were_dele
         tagged
     };
     assert!(!code_files(&index).is_empty());
-    let seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
+    let seeds = clustered();
     let (found, of) = found_of(&index.snapshot_at(tagged).unwrap(), &seeds, None, 20);
     assert!(found as f64 >= 0.99 * of as f64, "{found} of {of}");
     let rest: Vec<(u64, u64)> = seeds.into_iter().filter(|(number, _)| number % 3 != 0).collect();
@@ -216,8 +226,7 @@ fn lengths_count_where_the_metric_says_so() {
 #[test]
 fn narrow_vectors_which_lance_packs_are_found_as_well() {
     let (_directory, index) = built(12);
-    let seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, number)).collect();
-    let (found, of) = found_of(&index.snapshot().unwrap(), &seeds, None, 100);
+    let (found, of) = found_of(&index.snapshot().unwrap(), &clustered(), None, 100);
     assert!(found as f64 >= 0.99 * of as f64, "{found} of {of}");
 }
 
@@ -229,6 +238,116 @@ fn an_index_measures_its_own_recall() {
     assert!(report.recall >= RecallReport::TARGET && report.recall <= 1.0, "{report:?}");
     let (_directory, words) = crate::common::words_index();
     assert!(words.snapshot().unwrap().recall_check(10, 5).is_err());
+    for (k, sample) in [(10, 0), (0, 5)] {
+        let refused = index.snapshot().unwrap().recall_check(k, sample).unwrap_err().to_string();
+        assert!(refused.contains("tells nothing") && refused.contains("1 or more"), "{refused}");
+    }
+    let (_directory, empty) = crate::common::vectors_index();
+    let report = empty.snapshot().unwrap().recall_check(10, 5).unwrap();
+    assert_eq!((report.queries, report.recall, report.compares_all), (0, 1.0, true), "nothing can be missed");
+}
+
+/// Has codes tell nothing, and say that they err by this share of the most that they may err by.
+fn spoil(index: &Index, share: f32) {
+    code_files(index)
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "codes"))
+        .for_each(|file| spoil_file(file, share));
+}
+
+/// `storage-format.md` has where what is.
+fn spoil_file(file: &Path, share: f32) {
+    let mut bytes = fs::read(file).unwrap();
+    let number = |at: usize| u64::from_le_bytes(bytes[24 + 8 * at..][..8].try_into().unwrap()) as usize;
+    let (dimension, padded, rows, pages) = (number(0), number(1), number(2), number(3));
+    let parts = [4 * dimension, 16 * pages, 8 * rows, 24 * rows, 4 * rows];
+    let blocks = parts.iter().fold(72, |at: usize, bytes| at.next_multiple_of(64) + bytes).next_multiple_of(64);
+    let block = 4 * padded + 384;
+    for block in bytes[blocks..][..rows.div_ceil(32) * block].chunks_exact_mut(block) {
+        let (factors, errors) = block[4 * padded..].split_at_mut(256);
+        for (factor, error) in factors[..128].as_chunks_mut::<4>().0.iter_mut().zip(errors.as_chunks_mut::<4>().0) {
+            let [f, e] = [*factor, *error].map(f32::from_le_bytes);
+            let length = (f * f * padded as f32 - e * e * (padded - 1) as f32).max(0.0).sqrt();
+            (*factor, *error) = ([0; 4], (share * length).to_le_bytes());
+        }
+    }
+    let checksum = u64::from(crc32c::crc32c(&bytes[24..]));
+    bytes[16..24].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_check_that_finds_too_little_has_this_and_later_snapshots_look_further() {
+    // In no clusters, so that codes that tell nothing cannot be right by chance.
+    let mut seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, 40 * number)).collect();
+    let (_directory, index) = built_of(&seeds, 96);
+    let kept = index.path().join("codes").join("deviations");
+    let share_of = |snapshot: &Snapshot, seeds: &[(u64, u64)]| {
+        let (found, of) = found_of(snapshot, seeds, None, 10);
+        found as f64 / of as f64
+    };
+    let deviations = |index: &Index| index.snapshot().unwrap().storage().code_deviations;
+    // The nearest of so many have a cosine of some 0.35: a code that says at most 3/24 misses them, one that says at most 9/24 does not.
+    spoil(&index, 1.0 / 24.0);
+    let snapshot = index.snapshot().unwrap();
+    assert!(share_of(&snapshot, &seeds) < 0.5);
+    let report = snapshot.recall_check(10, 20).unwrap();
+    assert!(report.found_at_first < 0.5 && report.widened && report.recall >= RecallReport::TARGET, "{report:?}");
+    assert!((4..=9).contains(&report.code_deviations), "{report:?}");
+    let later = [snapshot, index.snapshot().unwrap(), Index::open(index.path(), Options::new()).unwrap().snapshot().unwrap()];
+    for snapshot in &later {
+        assert!(share_of(snapshot, &seeds) >= RecallReport::TARGET);
+        assert_eq!(snapshot.storage().code_deviations, report.code_deviations);
+        let again = snapshot.recall_check(10, 20).unwrap();
+        assert!(again.found_at_first >= RecallReport::TARGET && !again.widened, "{again:?}");
+    }
+    drop(later);
+
+    let mut writer = index.writer().unwrap();
+    for number in (0..ROWS).step_by(2) {
+        writer.delete(&number.to_string()).unwrap();
+    }
+    writer.add(document(ROWS, 40 * ROWS, 96)).unwrap();
+    writer.commit().unwrap();
+    seeds.retain(|(number, _)| number % 2 == 1);
+    seeds.push((ROWS, 40 * ROWS));
+    assert_eq!(deviations(&index), report.code_deviations);
+    (ROWS + 1..ROWS + 6000).for_each(|number| writer.add(document(number, 40 * number, 96)).unwrap());
+    seeds.extend((ROWS + 1..ROWS + 6000).map(|number| (number, 40 * number)));
+    writer.commit().unwrap();
+    writer.compact().unwrap();
+    drop(writer);
+    assert_eq!(deviations(&index), report.code_deviations, "cleaning up lets it be");
+    assert!(index.verify().unwrap().is_sound());
+    assert!(share_of(&index.snapshot().unwrap(), &seeds) >= 0.99, "the codes were made again");
+
+    fs::write(&kept, "nonsense").unwrap();
+    assert_eq!(deviations(&index), 3, "what is damaged is passed over");
+    fs::remove_file(&kept).unwrap();
+    assert_eq!(deviations(&index), 3, "and it may be deleted");
+}
+
+#[test]
+fn a_check_that_cannot_leave_what_it_found_or_cannot_help_says_so() {
+    let seeds: Vec<(u64, u64)> = (0..ROWS).map(|number| (number, 40 * number)).collect();
+    let (_directory, index) = built_of(&seeds, 96);
+    // A directory where the file is to be written first, so that even an administrator is refused.
+    let obstacle = index.path().join("codes").join("deviations.tmp");
+    fs::create_dir(&obstacle).unwrap();
+    spoil(&index, 1.0 / 24.0);
+    let snapshot = index.snapshot().unwrap();
+    let report = snapshot.recall_check(10, 20).unwrap();
+    assert!(report.widened && report.recall >= RecallReport::TARGET, "{report:?}");
+    let (found, of) = found_of(&snapshot, &seeds, None, 10);
+    assert!(found as f64 >= RecallReport::TARGET * of as f64, "{found} of {of}");
+    assert_eq!(index.snapshot().unwrap().storage().code_deviations, 3, "that snapshot alone");
+    drop((snapshot, index.writer().unwrap()));
+    fs::remove_dir(&obstacle).unwrap();
+
+    // Codes that say that they never err: no number of deviations helps.
+    spoil(&index, 0.0);
+    let report = index.snapshot().unwrap().recall_check(10, 20).unwrap();
+    assert!(report.widened && report.recall < 0.5 && report.code_deviations == 9, "{report:?}");
 }
 
 #[test]

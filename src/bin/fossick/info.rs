@@ -62,6 +62,7 @@ pub fn run(arguments: Arguments) -> Outcome {
             "dead_documents": storage.dead_documents,
             "dead_passages": storage.dead_passages,
             "uncoded_passages": storage.uncoded_passages,
+            "code_deviations": storage.code_deviations,
             "fragments": {"documents": storage.document_fragments, "passages": storage.passage_fragments},
             "word_segments": storage.word_segments,
             "generations": generations.iter().map(to_json).collect::<Vec<_>>(),
@@ -101,6 +102,13 @@ pub fn run(arguments: Arguments) -> Outcome {
         "pieces      {} files of documents, {} of passages, {} segments of words; {} passages without codes, compared one by one",
         storage.document_fragments, storage.passage_fragments, storage.word_segments, storage.uncoded_passages
     )?;
+    if storage.code_deviations > 0 {
+        writeln!(
+            out,
+            "codes       searches by vectors look {} deviations above what codes say; `fossick verify --recall` measures what they find",
+            storage.code_deviations
+        )?;
+    }
     for kept in generations.iter().rev().skip(1) {
         writeln!(out, "kept        generation {} of {}{}", kept.generation, kept.published, named(&kept.tags))?;
     }

@@ -11,6 +11,7 @@ use arrow::datatypes::UInt64Type;
 use super::super::SoundFiles;
 use super::super::codes::{self, CodeFile, DEAD, Rows, Span, Vectors};
 use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
+use super::super::deviations;
 use super::super::lance_file::{Page, last_column};
 use super::super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::super::table::FragmentFile;
@@ -132,7 +133,8 @@ impl StoreWriter {
     /// Removes the codes of data files that no generation needs.
     pub(super) fn clean_codes(&self, needed: &HashSet<String>) {
         let directory = self.layout.codes();
-        let wanted: HashSet<_> = needed.iter().map(|data| codes::path_of(&directory, data)).collect();
+        let mut wanted: HashSet<_> = needed.iter().map(|data| codes::path_of(&directory, data)).collect();
+        wanted.insert(deviations::path_of(&directory));
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             if !wanted.contains(&entry.path())
                 && let Err(error) = fs::remove_file(entry.path())
