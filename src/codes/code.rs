@@ -158,6 +158,31 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_bound_is_certain_at_as_many_deviations_as_the_square_root_of_the_components(
+            vectors in prop::collection::vec(prop::collection::vec(-2.0f32..2.0, 70), 1..BLOCK),
+            center in prop::collection::vec(-1.0f32..1.0, 70),
+            query in prop::collection::vec(-2.0f32..2.0, 70),
+            dimension in 3..70_usize,
+            by_distance in any::<bool>(),
+        ) {
+            let rotation = Rotation::new(dimension);
+            let mut block = vec![0; block_bytes(rotation.padded())];
+            let mut coder = Coder::new(&rotation, &center[..dimension], by_distance);
+            for (row, vector) in vectors.iter().enumerate() {
+                coder.write(&vector[..dimension], &mut block, row);
+            }
+            let certain = (rotation.padded() as f32).sqrt().ceil();
+            let mut bounds = [0.0; BLOCK];
+            CodedQuery::new(&rotation, &center[..dimension], &query[..dimension], certain, by_distance).bounds(&block, &mut bounds);
+            for (vector, bound) in vectors.iter().zip(bounds) {
+                let pairs = vector[..dimension].iter().zip(&query);
+                let similarity: f32 =
+                    if by_distance { pairs.map(|(a, b)| -(a - b) * (a - b)).sum() } else { pairs.map(|(a, b)| a * b).sum() };
+                prop_assert!(bound >= similarity, "{bound} is below {similarity}");
+            }
+        }
+
+        #[test]
         fn every_instruction_set_gives_the_same_bounds(
             totals in prop::array::uniform32(0u32..100_000),
             numbers in prop::array::uniform3(prop::array::uniform32(-10.0f32..10.0)),

@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod crashing;
+#[cfg(test)]
+mod filtering;
 mod generations;
 mod options;
 mod writer;

@@ -8,16 +8,30 @@ use rayon::prelude::*;
 
 use crate::codes::{BLOCK, CodedQuery, block_bytes};
 
-/// Rows that a thread takes at a time; a multiple of [`BLOCK`].
-const CHUNK: usize = 64 * BLOCK;
-/// Rows that are compared exactly at first, for each document wanted, and at least.
+/// Rows that are compared exactly at first, for each document wanted; [`Sizes::least`] at least.
 const FIRST: usize = 4;
-const LEAST: usize = 512;
 /// Rows that a thread takes at a time to compare, and how many of them ahead of its work it asks memory for.
 const COMPARED: usize = 64;
 const AHEAD: usize = 4;
-/// Rows that are compared exactly between two looks at what the best are by now.
-const ROUND: usize = 4096;
+
+/// How many rows are many.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    /// As many passages are all compared exactly: that takes a millisecond or two.
+    pub(super) few: usize,
+    /// Rows whose bounds a thread works out at a time; a multiple of [`BLOCK`].
+    pub(super) chunk: usize,
+    /// Rows that are compared exactly at first, at least.
+    pub(super) least: usize,
+    /// Rows that are compared exactly between two looks at what the best are by now.
+    pub(super) round: usize,
+}
+
+impl Sizes {
+    pub(super) const SHIPPED: Self = Self { few: 8192, chunk: 64 * BLOCK, least: 512, round: 4096 };
+    /// For the library's unit tests: a few dozen rows go all ways.
+    pub(super) const SMALL: Self = Self { few: 8, chunk: BLOCK, least: 8, round: 16 };
+}
 
 /// Rows with codes that lie one after the other.
 pub(super) struct Coded<'a> {
@@ -100,18 +114,25 @@ impl Part<'_> {
 ///
 /// `parts` follow each other from position 0; `bounds` is memory that may be used again. To be called on the pool, all of it at once: each change of
 /// hands between threads costs as much as thousands of rows.
-pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds: &mut Vec<f32>) -> HashMap<u64, f32> {
+pub(super) fn nearest(
+    parts: &[Part<'_>],
+    rows: &dyn Rows,
+    limit: usize,
+    sizes: Sizes,
+    bounds: &mut Vec<f32>,
+) -> HashMap<u64, f32> {
+    let Sizes { chunk: size, least, round, .. } = sizes;
     let count = parts.iter().map(Part::rows).sum();
     // All of them are written below.
     bounds.resize(count, 0.0);
-    let mut wanted = (FIRST * limit).max(LEAST);
+    let mut wanted = (FIRST * limit).max(least);
     let best = Best::new(wanted);
-    let mut jobs = Vec::with_capacity(count / CHUNK + parts.len());
+    let mut jobs = Vec::with_capacity(count / size + parts.len());
     let mut rest = &mut bounds[..];
     for (at, part) in parts.iter().enumerate() {
         let (mine, others) = rest.split_at_mut(part.rows());
         rest = others;
-        jobs.extend(mine.chunks_mut(CHUNK).enumerate().map(|(chunk, bounds)| (at, chunk * CHUNK, bounds)));
+        jobs.extend(mine.chunks_mut(size).enumerate().map(|(chunk, bounds)| (at, chunk * size, bounds)));
     }
     jobs.into_par_iter().for_each(|(at, first, bounds)| {
         parts[at].bounds(at, first, rows, bounds);
@@ -125,7 +146,7 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds:
     while found.len() < limit && done.len() >= wanted {
         wanted *= 4;
         let best = Best::new(wanted);
-        bounds.par_chunks(CHUNK).enumerate().for_each(|(chunk, bounds)| best.offer(chunk * CHUNK, bounds));
+        bounds.par_chunks(size).enumerate().for_each(|(chunk, bounds)| best.offer(chunk * size, bounds));
         let mut more = best.take();
         more.retain(|(_, position)| done.binary_search(position).is_err());
         done.extend(compare(&mut more, rows, &mut found));
@@ -134,17 +155,17 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, bounds:
     let Some(mut least) = last_of(&found, limit) else { return found };
 
     let within = |(chunk, bounds): (usize, &[f32])| {
-        let base = chunk * CHUNK;
+        let base = chunk * size;
         let may_be = above(bounds, least).into_iter().map(|(at, bound)| (bound, (base + at) as u32));
         may_be.filter(|(_, position)| done.binary_search(position).is_err()).collect::<Vec<_>>()
     };
-    let mut open: Vec<(f32, u32)> = bounds.par_chunks(CHUNK).enumerate().flat_map_iter(within).collect();
+    let mut open: Vec<(f32, u32)> = bounds.par_chunks(size).enumerate().flat_map_iter(within).collect();
     open.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    for round in open.chunks_mut(ROUND) {
-        if round.first().is_none_or(|(bound, _)| *bound < least) {
+    for some in open.chunks_mut(round) {
+        if some.first().is_none_or(|(bound, _)| *bound < least) {
             break;
         }
-        compare(round, rows, &mut found);
+        compare(some, rows, &mut found);
         least = last_of(&found, limit).unwrap_or(least);
     }
     found

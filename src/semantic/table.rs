@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 use std::sync::{Mutex, PoisonError};
 
-use super::nearest::{Coded, Part, Rows, nearest, similarities};
+use super::nearest::{Coded, Part, Rows, Sizes, nearest, similarities};
 use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
 use crate::mapped;
@@ -20,9 +20,6 @@ const DEVIATIONS: u32 = 3;
 
 /// As far as it is looked for at most, whatever a check of the recall says; beyond that nothing is gained.
 const MOST_DEVIATIONS: u32 = 9;
-
-/// As many passages are all compared exactly: that takes a millisecond or two.
-const FEW: usize = 8192;
 
 /// A query's vector, brought to length 1 where the angle counts.
 pub(crate) struct Direction(Vec<f32>);
@@ -44,6 +41,7 @@ pub(crate) struct PassageTable {
     rotation: Option<Rotation>,
     /// [`DEVIATIONS`], or more where a check found that they do not do.
     deviations: AtomicU32,
+    sizes: Sizes,
     /// Memory for bounds, to be used again.
     spare: Mutex<Vec<Vec<f32>>>,
 }
@@ -153,6 +151,7 @@ impl PassageTable {
             rows,
             rotation: dimension.map(Rotation::new),
             deviations: AtomicU32::new(Self::deviations_of(kept)),
+            sizes: if cfg!(test) { Sizes::SMALL } else { Sizes::SHIPPED },
             spare: Mutex::default(),
         }
     }
@@ -227,7 +226,7 @@ impl PassageTable {
                 };
                 self.exact(self.parts.iter().flat_map(rows), query)
             }
-            _ if self.rows <= FEW => self.exact(self.all_of(eligible), query),
+            _ if self.rows <= self.sizes.few => self.exact(self.all_of(eligible), query),
             _ => self.by_codes(query, limit, eligible).into_iter().collect(),
         };
         let better = |a: &(u64, f32), b: &(u64, f32)| -> Ordering {
@@ -304,13 +303,13 @@ impl PassageTable {
 
     /// Whether [`PassageTable::nearest`] compares all passages with the query.
     pub(crate) fn compares_all(&self, among: Option<&NumberSet>) -> bool {
-        self.rows <= FEW || among.is_some_and(|among| self.are_few(among))
+        self.rows <= self.sizes.few || among.is_some_and(|among| self.are_few(among))
     }
 
     /// Whether comparing all passages of these documents takes no longer than a scan over all codes. Of a part of the documents the nearest
     /// are further away, where codes tell less.
     fn are_few(&self, among: &NumberSet) -> bool {
-        among.len() <= FEW.max(self.rows / 64)
+        among.len() <= self.sizes.few.max(self.rows / 64)
     }
 
     /// The positions of all passages that may be found.
@@ -360,7 +359,7 @@ impl PassageTable {
             });
         }
         let mut bounds = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, wanted }, limit, &mut bounds));
+        let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, wanted }, limit, self.sizes, &mut bounds));
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bounds);
         found
     }

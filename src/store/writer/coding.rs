@@ -19,8 +19,9 @@ use super::StoreWriter;
 use crate::error::StorageError;
 use crate::mapped::Mapped;
 
-/// A fragment with fewer rows is read into memory by those who search it. Compaction joins such fragments before they are many.
-pub(in crate::store) const LARGE: usize = 2048;
+/// A fragment with fewer rows is read into memory by those who search it. Compaction joins such fragments before they are many. In the library's
+/// unit tests few rows are enough.
+pub(in crate::store) const LARGE: usize = if cfg!(test) { 16 } else { 2048 };
 
 /// Rows of a page that are compared with what Lance reads.
 const PROBES: u64 = 3;
