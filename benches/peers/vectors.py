@@ -1,8 +1,9 @@
-"""fossick's vectors beside LanceDB's IVF_RQ and usearch's HNSW. Run by vectors.sh.
+"""fossick's vectors beside LanceDB's indexes and usearch's HNSW. Run by vectors.sh.
 
 All search the vectors of one index that `fossick bench` generates, for the same queries, the hundred nearest of each, one query after the
-other; recall is against all vectors compared. LanceDB with its index's defaults, then with more partitions looked at and with a
-refinement from the stored vectors, until its recall is fossick's. Medians in milliseconds.
+other; recall is against all vectors compared. Each of LanceDB's kinds of index with its defaults, then with more looked at, which is with partitions
+(or candidates of a graph) and with a refinement from the stored vectors, until its recall is fossick's or the list of settings ends. HNSW of usearch
+with its defaults, then with larger graphs, until its recall is 0.95 or the list ends. Medians in milliseconds.
 """
 import argparse
 import json
@@ -16,6 +17,17 @@ import lancedb
 import numpy as np
 
 NEAREST = 100
+# Each with what is set beside the defaults: partitions that are looked at, candidates of the graph in each (no fewer than are refined), and how many times as many are refined.
+KINDS = {
+    "IVF_RQ": [{}, {"probes": 50}, {"refine": 5}, {"probes": 50, "refine": 5}, {"probes": 100, "refine": 10}],
+    "IVF_PQ": [{}, {"probes": 50}, {"refine": 5}, {"probes": 50, "refine": 5}, {"probes": 100, "refine": 10}],
+    "IVF_SQ": [{}, {"probes": 50}, {"refine": 5}, {"probes": 50, "refine": 5}, {"probes": 100, "refine": 10}],
+    "IVF_HNSW_SQ": [{}, {"probes": 50}, {"ef": 400, "probes": 50}, {"ef": 600, "probes": 50, "refine": 5}, {"ef": 1200, "probes": 100, "refine": 10}],
+}
+# Graphs of usearch: neighbours of a vector, candidates while it is added; and candidates of a search. The first is the default.
+GRAPHS = [(16, 128), (32, 256), (64, 512)]
+SEARCHES = [64, 256, 512, 1024]
+ENOUGH = 0.95
 
 
 def timed(search, queries, truth):
@@ -31,12 +43,55 @@ def timed(search, queries, truth):
     return round(statistics.median(times), 2), round(found / (NEAREST * len(queries)), 4)
 
 
+def of_lancedb(work, table, rows, kinds, queries, truth, enough):
+    """The table once, then one kind of index after the other."""
+    peer = lancedb.connect(str(work / "lancedb")).create_table(f"rows{rows}", table, mode="overwrite")
+    for kind in kinds:
+        begun = time.perf_counter()
+        peer.create_index(metric="cosine", vector_column_name="_vector", index_type=kind, replace=True)
+        built = round(time.perf_counter() - begun, 1)
+        indexes = [str(index.index_type) for index in peer.list_indices()]
+        # The names have lost their underscores there.
+        assert [name.upper().replace("_", "") for name in indexes] == [kind.replace("_", "")], indexes
+        for settings in KINDS[kind]:
+            def search(query):
+                asked = peer.search(query, vector_column_name="_vector").distance_type("cosine").limit(NEAREST)
+                asked = asked.select(["_document", "_distance"])
+                asked = asked.nprobes(settings["probes"]) if "probes" in settings else asked
+                asked = asked.ef(settings["ef"]) if "ef" in settings else asked
+                asked = asked.refine_factor(settings["refine"]) if "refine" in settings else asked
+                return asked.to_arrow()["_document"].to_pylist()
+
+            median, recall = timed(search, queries, truth)
+            set_to = ", ".join(f"{name} {value}" for name, value in settings.items()) or "as it is"
+            yield {"what": f"LanceDB {kind}, {set_to}", "p50_ms": median, "recall@100": recall, "built_s": built}
+            if recall >= enough:
+                break
+
+
+def of_usearch(numbers, vectors, queries, truth):
+    from usearch.index import Index
+    for connectivity, adding in GRAPHS:
+        graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f32", connectivity=connectivity, expansion_add=adding)
+        begun = time.perf_counter()
+        graph.add(numbers, vectors)
+        built = round(time.perf_counter() - begun, 1)
+        for searching in SEARCHES:
+            graph.expansion_search = searching
+            median, recall = timed(lambda query: graph.search(query, NEAREST).keys, queries, truth)
+            what = f"usearch HNSW, connectivity {connectivity}, expansion {adding} adding, {searching} searching"
+            yield {"what": what, "p50_ms": median, "recall@100": recall, "built_s": built}
+            if recall >= ENOUGH:
+                return
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fossick", required=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dims", type=int, default=384)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS), help="LanceDB's kinds of index; all unless given")
     parser.add_argument("--without-usearch", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -56,42 +111,11 @@ def main():
         similarities = vectors @ query
         truth.append(set(map(int, numbers[np.argpartition(-similarities, NEAREST)[:NEAREST]])))
 
-    rows = []
     mine = next(row for row in own["search"] if row["filter"] == "none")
-    rows.append({"what": "fossick", "p50_ms": mine["vector_p50_ms"], "recall@100": mine["recall@100"]})
-
-    database = lancedb.connect(str(arguments.work / "lancedb"))
-    begun = time.perf_counter()
-    peer = database.create_table(f"rows{arguments.rows}", table, mode="overwrite")
-    peer.create_index(metric="cosine", vector_column_name="_vector", index_type="IVF_RQ")
-    built = round(time.perf_counter() - begun, 1)
-
-    def ask(probes, refine):
-        def search(query):
-            asked = peer.search(query, vector_column_name="_vector").distance_type("cosine").limit(NEAREST).select(["_document"])
-            asked = asked.nprobes(probes) if probes else asked
-            asked = asked.refine_factor(refine) if refine else asked
-            return asked.to_arrow()["_document"].to_pylist()
-        return search
-
-    for probes, refine in [(None, None), (50, None), (None, 5), (50, 5), (100, 10)]:
-        median, recall = timed(ask(probes, refine), queries, truth)
-        settings = f"{probes or 'default'} partitions, refine {refine or 'no'}"
-        rows.append({"what": f"LanceDB IVF_RQ, {settings}", "p50_ms": median, "recall@100": recall, "built_s": built})
-        if recall >= mine["recall@100"]:
-            break
-
+    rows = [{"what": "fossick", "p50_ms": mine["vector_p50_ms"], "recall@100": mine["recall@100"]}]
+    rows.extend(of_lancedb(arguments.work, table, arguments.rows, arguments.kinds, queries, truth, mine["recall@100"]))
     if not arguments.without_usearch:
-        from usearch.index import Index
-        hnsw = Index(ndim=arguments.dims, metric="cos", dtype="f32")
-        begun = time.perf_counter()
-        hnsw.add(numbers, vectors)
-        built = round(time.perf_counter() - begun, 1)
-        for expansion in (64, 256, 512):
-            hnsw.expansion_search = expansion
-            median, recall = timed(lambda query: hnsw.search(query, NEAREST).keys, queries, truth)
-            rows.append({"what": f"usearch HNSW, expansion {expansion}", "p50_ms": median, "recall@100": recall, "built_s": built})
-
+        rows.extend(of_usearch(numbers, vectors, queries, truth))
     for row in rows:
         row["ratio"] = round(row["p50_ms"] / mine["vector_p50_ms"], 2)
     if arguments.json:

@@ -1,9 +1,9 @@
 #!/bin/sh
-# fossick's vectors beside LanceDB's IVF_RQ and usearch's HNSW, on the same vectors: benches/peers/vectors.sh [ROWS] [more arguments of vectors.py]
+# fossick's vectors beside LanceDB's IVF_RQ, IVF_PQ, IVF_SQ and IVF_HNSW_SQ and usearch's HNSW, on the same vectors: benches/peers/vectors.sh [ROWS] [more arguments of vectors.py]
 #
 # Makes a virtual environment with pinned versions (needs python3 and PyPI, once), builds the command line, has it make an index of generated
-# vectors (`fossick bench --search`) and measure itself, and then measures the others on the vectors of that index. A million takes some ten
-# minutes on two cores with nothing else running, most of it usearch's; --without-usearch leaves that out.
+# vectors (`fossick bench --search`) and measure itself, and then measures the others on the vectors of that index. A million takes
+# hours on two cores, most of it graphs: --kinds IVF_RQ --without-usearch leaves them out.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 root=$(CDPATH= cd -- "$here/../.." && pwd)

@@ -413,3 +413,78 @@ impl Rows for Compared<'_> {
         self.table.similarity(position, self.query)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::store::{Generation, SoundFiles};
+    use crate::{Document, Durability, Index, Options, Schema};
+
+    /// Numbers with about a normal distribution.
+    fn noise(seed: u64, count: usize) -> impl Iterator<Item = f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut uniform = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1 << 24) as f32
+        };
+        (0..count).map(move |_| (0..4).map(|_| uniform()).sum::<f32>() - 2.0)
+    }
+
+    /// A thousand vectors of a cluster have a cosine of about 0.5, as those of `fossick bench --search`.
+    fn vector(number: u64, clusters: u64, dimension: usize) -> Vec<f32> {
+        let centre = noise(number % clusters + 1_000_000_007, dimension);
+        centre.zip(noise(number + 1, dimension)).map(|(centre, noise)| centre + noise).collect()
+    }
+
+    /// `cargo test --lib comparing_all_and_going_by_codes -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement, which no machine can fail"]
+    #[allow(clippy::print_stdout)]
+    fn comparing_all_and_going_by_codes() {
+        println!("   rows  components  clusters  compared, ms  by codes, ms");
+        for (dimension, one_cluster) in [(384, false), (384, true), (1024, false)] {
+            for rows in [2048, 4096, 8192, 16_384, 32_768_u64] {
+                let clusters = if one_cluster { 1 } else { rows / 1000 };
+                let directory = tempfile::tempdir().unwrap();
+                let options = Options::new().schema(Schema::builder().text("body").build().unwrap()).own_vectors(dimension);
+                let index =
+                    Index::open_or_create(directory.path().join("index"), options.durability(Durability::System)).unwrap();
+                let mut writer = index.writer().unwrap();
+                for number in 0..rows {
+                    writer.add(Document::new(number.to_string()).vector(vector(number, clusters, dimension))).unwrap();
+                }
+                writer.commit().unwrap();
+                drop(writer);
+                let parts = Generation::open(index.path(), SoundFiles::default()).unwrap().passage_parts().unwrap();
+                assert!(parts.iter().all(|part| matches!(part, PassagePart::Coded(_))));
+                let table = PassageTable::new(parts, Some(dimension), Metric::Cosine, None);
+                let table = PassageTable { sizes: Sizes::SHIPPED, ..table };
+                let (mut compared, mut by_codes) = (Vec::new(), Vec::new());
+                for at in 0..150 {
+                    let query = table.direction(vector(u64::from(u32::MAX) + at, clusters, dimension));
+                    let begun = Instant::now();
+                    let all = table.exact(table.all_of(Eligible::default()), &query);
+                    let exact = begun.elapsed();
+                    let begun = Instant::now();
+                    let found = table.by_codes(&query, 100, Eligible::default());
+                    assert!(all.len() as u64 == rows && found.len() >= 100);
+                    // The first ones warm up.
+                    if at >= 50 {
+                        compared.push(exact);
+                        by_codes.push(begun.elapsed());
+                    }
+                }
+                let milliseconds = |times: &mut Vec<Duration>| {
+                    times.sort_unstable();
+                    times[times.len() / 2].as_secs_f64() * 1e3
+                };
+                let (compared, by_codes) = (milliseconds(&mut compared), milliseconds(&mut by_codes));
+                println!("{rows:7}  {dimension:10}  {clusters:8}  {compared:12.2}  {by_codes:12.2}");
+            }
+        }
+    }
+}
