@@ -109,7 +109,8 @@ impl CrossEncoder {
     /// the same device lives, another is that one: weights are in memory once.
     ///
     /// # Errors
-    /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact.
+    /// [`ModelError::File`], [`ModelError::Content`] and [`ModelError::Unsupported`] name the file and the fact; [`ModelError::DeviceTooSmall`] the
+    /// device. [`ModelError::Compute`] where a GPU failed meanwhile and the CPU could not take over.
     pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
         static LOADED: LazyLock<Loaded<Inner>> = LazyLock::new(Loaded::new);
         let directory = directory.as_ref();
