@@ -163,6 +163,30 @@ impl Best {
     }
 }
 
+/// The first `limit`, at least one, of documents with their scores: the best first, equal ones by rank.
+///
+/// Many may tie, as all that a prefix finds do; most of them are compared with the last of the first ones and passed over.
+pub(super) fn first_of<K: Ord>(all: Vec<(u64, Score)>, limit: usize, rank: impl Fn(u64) -> K) -> Vec<(u64, Score)> {
+    let order = |a: &(u64, Score), b: &(u64, Score)| b.1.total_cmp(&a.1).then_with(|| rank(a.0).cmp(&rank(b.0)));
+    let mut first: Vec<(u64, Score)> = Vec::with_capacity(all.len().min(2 * limit));
+    let mut last: Option<(Score, K)> = None;
+    for (number, score) in all {
+        let is_behind = |(least, greatest): &(Score, K)| least.total_cmp(&score).then_with(|| rank(number).cmp(greatest)).is_gt();
+        if last.as_ref().is_some_and(is_behind) {
+            continue;
+        }
+        first.push((number, score));
+        if first.len() == 2 * limit {
+            let (_, (number, score), _) = first.select_nth_unstable_by(limit - 1, order);
+            last = Some((*score, rank(*number)));
+            first.truncate(limit);
+        }
+    }
+    first.sort_unstable_by(order);
+    first.truncate(limit);
+    first
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -184,6 +208,31 @@ mod tests {
             let expected: Vec<u64> = (0..).zip(&scores).filter(|(_, score)| **score >= last).map(|(number, _)| number).collect();
             prop_assert_eq!(found, expected);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_are_those_of_a_sort(scores in prop::collection::vec(0u8..4, 0..300), limit in 1usize..40) {
+            // Ranks in another order than numbers.
+            let rank = |number: u64| (number * 7919) % 307;
+            let mut all: Vec<(u64, f32)> = (0..).zip(&scores).map(|(number, score)| (number, f32::from(*score))).collect();
+            let found = first_of(all.clone(), limit, rank);
+            all.sort_by(|a, b| b.1.total_cmp(&a.1).then(rank(a.0).cmp(&rank(b.0))));
+            all.truncate(limit);
+            prop_assert_eq!(found, all);
+        }
+    }
+
+    #[test]
+    fn of_a_million_that_tie_few_are_compared_more_than_once() {
+        let asked = std::cell::Cell::new(0_u64);
+        let rank = |number: u64| {
+            asked.set(asked.get() + 1);
+            number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        };
+        let first = first_of((0..1_000_000).map(|number| (number, 1.0)).collect(), 100, rank);
+        assert_eq!(first.len(), 100);
+        assert!(asked.get() < 1_050_000, "{}", asked.get());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
 use super::analysis::Analyzers;
-use super::best::Place;
+use super::best::{Place, first_of};
 use super::columns::{Counts, Matches, ValueColumn, count, sorted};
 use super::compile::{Compiler, Reading};
 use super::directory::CommittedDirectory;
@@ -109,16 +109,8 @@ impl WordsReader {
             Some(words) => best_of_any(&place, &words, limit),
             None => place.best(&*compiler.query(query, Reading::Words), limit),
         };
-        let mut hits = best.map_err(failed(&self.path, "searching the words"))?;
-        let order =
-            |a: &(u64, f32), b: &(u64, f32)| b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0)));
-        // Many may tie with the last.
-        if limit < hits.len() {
-            hits.select_nth_unstable_by(limit, order);
-            hits.truncate(limit);
-        }
-        hits.sort_unstable_by(order);
-        Ok(hits)
+        let hits = best.map_err(failed(&self.path, "searching the words"))?;
+        Ok(first_of(hits, limit, rank_of_equals))
     }
 
     /// Whether a query has nothing but stop words to look for: required, it restricts nothing.
