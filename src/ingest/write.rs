@@ -115,8 +115,8 @@ impl Destination {
         let header = self.store.header().clone();
         self.words = WordsWriter::open(&to, &header.schema, &header.words.meta, header.words.opstamp)?;
         self.clean();
-        let contents = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
-        self.store.holds(&contents);
+        let (contents, there) = Generation::open(layout.root(), self.store.sound().clone())?.contents()?;
+        self.store.holds(there);
         Ok((contents, header))
     }
 

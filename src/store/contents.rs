@@ -82,12 +82,6 @@ impl Contents {
         slots.filter_map(|slot| read(&self.records, *slot)).filter_map(|(key, _)| std::str::from_utf8(key).ok())
     }
 
-    /// The numbers of all documents, in no order.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
-        let slots = self.tables.iter().flatten();
-        slots.filter_map(|slot| read(&self.records, *slot)).map(|(_, content)| content.number)
-    }
-
     pub(crate) fn get(&self, key: &str) -> Option<Content> {
         let (table, mark) = self.place(key);
         let slot = self.tables[table].find(spread(mark), |slot| is(&self.records, *slot, mark, key))?;
@@ -246,11 +240,6 @@ mod tests {
             keys.sort_unstable();
             expected.sort_unstable();
             prop_assert_eq!((contents.len(), keys), (map.len(), expected));
-            let mut numbers: Vec<u64> = contents.numbers().collect();
-            let mut expected: Vec<u64> = map.values().map(|content| content.number).collect();
-            numbers.sort_unstable();
-            expected.sort_unstable();
-            prop_assert_eq!(numbers, expected);
         }
     }
 }

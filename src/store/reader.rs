@@ -18,6 +18,7 @@ use super::table::{Table, manifest_name};
 use super::thread::LanceThread;
 use super::{Header, Layout, Span};
 use crate::error::{Error, OpenError, StorageError};
+use crate::numbers::NumberSet;
 use crate::schema::{Schema, Value};
 
 /// How long writers may keep a reader from announcing itself.
@@ -236,10 +237,10 @@ impl Generation {
         Ok(DocumentIndex { numbers, addresses, keys, by_key: OnceLock::new() })
     }
 
-    /// Number and digest of each document by its key, for the writer.
-    pub(crate) fn contents(&self) -> Result<Contents, StorageError> {
+    /// Number and digest of each document by its key, and all numbers, for the writer.
+    pub(crate) fn contents(&self) -> Result<(Contents, NumberSet), StorageError> {
         self.check_documents()?;
-        let mut contents = Contents::new(self.layout.root());
+        let (mut contents, mut there) = (Contents::new(self.layout.root()), NumberSet::default());
         let mut rows = 0;
         for batch in self.documents.scan(&[NUMBER, KEY, DIGEST]) {
             let batch = batch?;
@@ -248,13 +249,14 @@ impl Generation {
             let keys = strings(&self.documents, &batch, KEY)?;
             rows += keys.len();
             for (key, (&number, &digest)) in keys.into_iter().zip(numbers.iter().zip(digests)) {
+                there.insert(number);
                 if let Some(earlier) = contents.insert(key, Content { number, digest })? {
                     tracing::warn!(key, earlier.number, number, "a key is twice in the index; the later document has it");
                 }
             }
         }
         self.expect(&self.documents, self.header.documents, rows)?;
-        Ok(contents)
+        Ok((contents, there))
     }
 
     /// Places and vectors of all passages.

@@ -134,17 +134,17 @@ impl StoreWriter {
         crash::point("open: locked")?;
         fall_back(&layout)?;
         let generation = Generation::open_for_writer(layout.root(), settings.sound.clone())?;
-        let keys = generation.contents()?;
+        let (keys, there) = generation.contents()?;
         let header = generation.header.clone();
         drop(generation);
         let mut writer = Self::with_lock(layout, header, lock, settings)?;
-        writer.holds(&keys);
+        writer.holds(there);
         Ok((writer, keys))
     }
 
-    /// What is in the index, for who opened or restored it.
-    pub(crate) fn holds(&mut self, contents: &Contents) {
-        self.there = Some(contents.numbers().collect());
+    /// The numbers of what is in the index, from who opened or restored it.
+    pub(crate) fn holds(&mut self, there: NumberSet) {
+        self.there = Some(there);
         self.forgetting.begin();
     }
 
