@@ -107,6 +107,9 @@ impl WordsWriter {
         register_analyses(&index, &fields.languages);
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
         writer.set_merge_policy(Box::new(policy()));
+        // Tantivy begins with the stamp that the last commit has. A merge that starts before the next commit goes up to that stamp and
+        // takes segments with deletes of that stamp for done, so a first operation that is a delete would be lost. It gets the next stamp.
+        writer.run([]).map_err(&failed)?;
         Ok(Self {
             path: path.to_path_buf(),
             directory,
@@ -335,6 +338,8 @@ fn remove_uncommitted_deletes(path: &Path, opstamp: u64) -> Result<(), StorageEr
 
 #[cfg(test)]
 mod tests {
+    use tantivy::merge_policy::NoMergePolicy;
+
     use super::super::WordsReader;
     use super::*;
     use crate::query::Query;
@@ -406,6 +411,39 @@ mod tests {
             let meta = writer.prepare(2).unwrap().meta;
             assert_eq!(WordsReader::open(&path, &schema(), &meta).unwrap().count(), 19);
         }
+    }
+
+    #[test]
+    fn what_a_new_writer_deletes_first_stays_deleted_when_segments_are_merged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("words-0");
+        let WordsCommit { opstamp: stamp, meta: empty, .. } = WordsWriter::create(&path, &schema()).unwrap();
+        let mut writer = WordsWriter::open(&path, &schema(), &empty, stamp).unwrap();
+        writer.writer.set_merge_policy(Box::new(NoMergePolicy));
+        // Enough segments for a merge. The first is the largest, and comes first in the merge.
+        for (segment, count) in (0..8).zip([4, 3, 1, 1, 1, 1, 1, 1]) {
+            (0..count).for_each(|at| add(&mut writer, 10 * segment + at, "some text").unwrap());
+            // The last commit has deletes in the second segment.
+            if segment == 7 {
+                writer.delete(10);
+            }
+            writer.prepare(segment).unwrap();
+        }
+        let WordsCommit { opstamp: stamp, meta, .. } = writer.state().unwrap();
+        drop(writer);
+        let mut writer = WordsWriter::open(&path, &schema(), &meta, stamp).unwrap();
+        writer.delete(11);
+        add(&mut writer, 100, "some text").unwrap();
+        writer.prepare(8).unwrap();
+        let begun = Instant::now();
+        while writer.writer.index().searchable_segment_metas().unwrap().len() > 2 {
+            assert!(begun.elapsed() < SETTLING, "there is no merge");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let merged = writer.state().unwrap().meta;
+        let mut numbers = WordsReader::open(&path, &schema(), &merged).unwrap().numbers().unwrap();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1, 2, 3, 12, 20, 30, 40, 50, 60, 70, 100]);
     }
 
     #[test]
