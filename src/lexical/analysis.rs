@@ -68,9 +68,9 @@ impl Analyzers {
         Self { made: languages.iter().map(|&language| (language, analyzer(language))).collect() }
     }
 
-    /// In all of them.
-    pub(super) fn all(&self) -> Analyzer {
-        Analyzer { inner: self.made.iter().map(|(_, analyzer)| analyzer.clone()).collect() }
+    /// In all of those.
+    pub(super) fn in_all(&self, languages: &[Language]) -> Analyzer {
+        Analyzer { inner: languages.iter().map(|language| self.one(*language)).collect() }
     }
 
     /// The words of a text in one of them.
@@ -83,8 +83,12 @@ impl Analyzers {
     }
 
     pub(super) fn of(&self, language: Language) -> Analyzer {
+        self.in_all(&[language])
+    }
+
+    fn one(&self, language: Language) -> TextAnalyzer {
         let made = self.made.iter().find(|(known, _)| *known == language);
-        Analyzer { inner: vec![made.map_or_else(|| analyzer(language), |(_, analyzer)| analyzer.clone())] }
+        made.map_or_else(|| analyzer(language), |(_, analyzer)| analyzer.clone())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The best documents by score, some of them passed over, ties broken the same way always.
 
+use std::cmp::Ordering;
+
 use tantivy::index::{InvertedIndexReader, SegmentReader};
 use tantivy::query::{Bm25StatisticsProvider, EnableScoring, Query};
 use tantivy::schema::Field;
@@ -163,28 +165,53 @@ impl Best {
     }
 }
 
-/// The first `limit`, at least one, of documents with their scores: the best first, equal ones by rank.
+/// The first of documents with their scores: the best first, equal ones by rank.
 ///
 /// Many may tie, as all that a prefix finds do; most of them are compared with the last of the first ones and passed over.
-pub(super) fn first_of<K: Ord>(all: Vec<(u64, Score)>, limit: usize, rank: impl Fn(u64) -> K) -> Vec<(u64, Score)> {
-    let order = |a: &(u64, Score), b: &(u64, Score)| b.1.total_cmp(&a.1).then_with(|| rank(a.0).cmp(&rank(b.0)));
-    let mut first: Vec<(u64, Score)> = Vec::with_capacity(all.len().min(2 * limit));
-    let mut last: Option<(Score, K)> = None;
-    for (number, score) in all {
-        let is_behind = |(least, greatest): &(Score, K)| least.total_cmp(&score).then_with(|| rank(number).cmp(greatest)).is_gt();
-        if last.as_ref().is_some_and(is_behind) {
-            continue;
+pub(super) struct First<K, R> {
+    limit: usize,
+    rank: R,
+    first: Vec<(u64, Score)>,
+    /// What a document has to be before, once there are enough.
+    last: Option<(Score, K)>,
+}
+
+impl<K: Ord, R: Fn(u64) -> K> First<K, R> {
+    /// For so many, at least one.
+    pub(super) fn new(limit: usize, rank: R) -> Self {
+        Self { limit, rank, first: Vec::new(), last: None }
+    }
+
+    pub(super) fn offer(&mut self, number: u64, score: Score) {
+        let is_behind = |(least, greatest): &(Score, K)| {
+            let by_score = least.total_cmp(&score);
+            by_score.then_with(|| (self.rank)(number).cmp(greatest)).is_gt()
+        };
+        if self.last.as_ref().is_some_and(is_behind) {
+            return;
         }
-        first.push((number, score));
-        if first.len() == 2 * limit {
-            let (_, (number, score), _) = first.select_nth_unstable_by(limit - 1, order);
-            last = Some((*score, rank(*number)));
-            first.truncate(limit);
+        self.first.push((number, score));
+        if self.first.len() == 2 * self.limit {
+            let order = order(&self.rank);
+            let (_, (number, score), _) = self.first.select_nth_unstable_by(self.limit - 1, order);
+            self.last = Some((*score, (self.rank)(*number)));
+            self.first.truncate(self.limit);
         }
     }
-    first.sort_unstable_by(order);
-    first.truncate(limit);
-    first
+
+    pub(super) fn extend(&mut self, all: Vec<(u64, Score)>) {
+        all.into_iter().for_each(|(number, score)| self.offer(number, score));
+    }
+
+    pub(super) fn into_sorted(mut self) -> Vec<(u64, Score)> {
+        self.first.sort_unstable_by(order(&self.rank));
+        self.first.truncate(self.limit);
+        self.first
+    }
+}
+
+fn order<K: Ord>(rank: &impl Fn(u64) -> K) -> impl Fn(&(u64, Score), &(u64, Score)) -> Ordering {
+    |a, b| b.1.total_cmp(&a.1).then_with(|| rank(a.0).cmp(&rank(b.0)))
 }
 
 #[cfg(test)]
@@ -216,7 +243,9 @@ mod tests {
             // Ranks in another order than numbers.
             let rank = |number: u64| (number * 7919) % 307;
             let mut all: Vec<(u64, f32)> = (0..).zip(&scores).map(|(number, score)| (number, f32::from(*score))).collect();
-            let found = first_of(all.clone(), limit, rank);
+            let mut first = First::new(limit, rank);
+            first.extend(all.clone());
+            let found = first.into_sorted();
             all.sort_by(|a, b| b.1.total_cmp(&a.1).then(rank(a.0).cmp(&rank(b.0))));
             all.truncate(limit);
             prop_assert_eq!(found, all);
@@ -230,8 +259,9 @@ mod tests {
             asked.set(asked.get() + 1);
             number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
         };
-        let first = first_of((0..1_000_000).map(|number| (number, 1.0)).collect(), 100, rank);
-        assert_eq!(first.len(), 100);
+        let mut first = First::new(100, rank);
+        (0..1_000_000).for_each(|number| first.offer(number, 1.0));
+        assert_eq!(first.into_sorted().len(), 100);
         assert!(asked.get() < 1_050_000, "{}", asked.get());
     }
 

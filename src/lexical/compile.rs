@@ -1,18 +1,20 @@
 //! From the tree of a query, and from a filter, to what tantivy runs.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::iter::repeat;
 use std::ops::Bound;
 
-use tantivy::Term;
 use tantivy::query::{
     AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, FuzzyTermQuery, Occur, PhraseQuery,
-    Query as Tantivy, RangeQuery, RegexPhraseQuery, RegexQuery, TermQuery, TermSetQuery,
+    Query as Tantivy, RangeQuery, RegexPhraseQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{Score, Term};
 
 use super::analysis::Analyzers;
 use super::any_words::AnyWordsQuery;
+use super::beginning::BeginningQuery;
 use super::character::CharacterQuery;
 use super::tokenizer::lone;
 use super::writer::shortened;
@@ -30,6 +32,8 @@ pub(super) struct Compiler<'a> {
     pub(super) analyzers: &'a Analyzers,
     /// The number of the document with a key.
     pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
+    /// Of texts that were looked at, whether a language has nothing but stop words in them: each clause is asked several times.
+    silent: RefCell<HashMap<String, Vec<(Language, bool)>>>,
 }
 
 /// A word, and how often its BM25 counts.
@@ -88,11 +92,19 @@ struct Target {
     field: Field,
     /// Where the words are as they are written; empty where nowhere.
     written: Vec<Field>,
-    analyzer: Analyzer,
     languages: Vec<Language>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    pub(super) fn new(
+        schema: &'a Schema,
+        fields: &'a Fields,
+        analyzers: &'a Analyzers,
+        number_of: &'a dyn Fn(&str) -> Option<u64>,
+    ) -> Self {
+        Self { schema, fields, analyzers, number_of, silent: RefCell::default() }
+    }
+
     /// What a query matches, with its scores.
     pub(super) fn query(&self, query: &Query, reading: Reading) -> Box<dyn Tantivy> {
         match query {
@@ -146,6 +158,32 @@ impl Compiler<'_> {
         words.filter(|words: &Vec<Weighted>| words.iter().all(Weighted::is_a_term))
     }
 
+    /// A query that is no more than words of which all have to be there, at least two of them; `None` for others.
+    pub(super) fn intersection(&self, query: &Query) -> Option<Vec<Weighted>> {
+        match query {
+            Query::Boost { query, factor } => {
+                let mut words = self.intersection(query)?;
+                words.iter_mut().for_each(|word| word.boost = (word.boost * factor).min(f32::MAX));
+                Some(words)
+            }
+            Query::Boolean { must, should, must_not } => {
+                let says_something = |query: &&Query| !self.says_nothing(query);
+                if should.iter().chain(must_not).any(|query| says_something(&query)) {
+                    return None;
+                }
+                let of_part = |part: &Query| match self.union(part, Reading::Whole) {
+                    // Of stop words in one of several languages, texts in that one need not have them.
+                    Some(words) => (words.len() == 1 && self.languages_without(part).is_empty()).then_some(words),
+                    None => self.intersection(part),
+                };
+                let words: Vec<Weighted> =
+                    must.iter().filter(says_something).map(of_part).collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+                (words.len() > 1).then_some(words)
+            }
+            _ => None,
+        }
+    }
+
     /// The documents that meet a filter; its scores say nothing.
     pub(super) fn filter(&self, filter: &Filter) -> Box<dyn Tantivy> {
         match filter {
@@ -181,13 +219,13 @@ impl Compiler<'_> {
         let Some(name) = field else {
             let languages = self.fields.languages.clone();
             let written = self.fields.written.iter().copied().flatten().collect();
-            return Some(Target { field: self.fields.words, written, analyzer: self.analyzers.all(), languages });
+            return Some(Target { field: self.fields.words, written, languages });
         };
         let (place, field) = self.schema.fields().iter().enumerate().find(|(_, field)| field.name() == name)?;
         let own = self.fields.own.get(place).copied().flatten()?;
         let language = field.language();
         let written = self.fields.written.get(place).copied().flatten().into_iter().collect();
-        Some(Target { field: own, written, analyzer: self.analyzers.of(language), languages: vec![language] })
+        Some(Target { field: own, written, languages: vec![language] })
     }
 
     /// The words of a text of which any may be there, and the pieces of it whose words have to be next to each other.
@@ -207,10 +245,10 @@ impl Compiler<'_> {
 
     /// The different words of a text, as terms and as they are, with how often each is there; in their order.
     fn counted_words(&self, field: Option<&str>, text: &str) -> Vec<Counted> {
-        let Some(mut target) = self.target(field) else { return Vec::new() };
+        let Some(target) = self.target(field) else { return Vec::new() };
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut words: Vec<Counted> = Vec::new();
-        target.analyzer.words(text, |word| match places.get(word) {
+        self.analyzers.in_all(&target.languages).words(text, |word| match places.get(word) {
             Some(&place) => words[place].2 += 1,
             None if words.len() < MOST_WORDS => {
                 places.insert(word.to_owned(), words.len());
@@ -223,9 +261,9 @@ impl Compiler<'_> {
 
     /// The first byte of a text from which on it has words that are not among the different ones that count.
     pub(super) fn unread(&self, field: Option<&str>, text: &str) -> Option<usize> {
-        let mut target = self.target(field)?;
+        let target = self.target(field)?;
         let (mut words, mut unread) = (HashSet::new(), None);
-        target.analyzer.tokens(text, |token| {
+        self.analyzers.in_all(&target.languages).tokens(text, |token| {
             if words.len() < MOST_WORDS {
                 words.insert(token.text.clone());
             } else if !words.contains(&token.text) {
@@ -277,22 +315,14 @@ impl Compiler<'_> {
             let whole = Query::Words { field: field.map(str::to_owned), text: beginning.clone() };
             self.query(&whole, Reading::Words)
         };
-        // Words are letters and digits, none of which means anything else in a regular expression.
-        let pattern = format!("{beginning}.*");
-        let begins = |field: &Field| -> Box<dyn Tantivy> {
-            match RegexQuery::from_pattern(&pattern, *field) {
-                Ok(query) => Box::new(query),
-                Err(error) => {
-                    tracing::warn!(%error, "a beginning that tantivy does not take finds nothing");
-                    Box::new(EmptyQuery)
-                }
-            }
+        let begins = |fields: &[Field]| -> Box<dyn Tantivy> {
+            Box::new(BeginningQuery { fields: fields.to_vec(), beginning: beginning.clone() })
         };
-        let beginning = match target.written.is_empty() {
+        let beginning = match &target.written[..] {
             // Where there are stems alone, a word that is written out is found by its own.
-            true => any(vec![begins(&target.field), whole()]),
-            false if lone(&beginning).is_some() => any(vec![once(target.written.iter().map(begins)), whole()]),
-            false => once(target.written.iter().map(begins)),
+            [] => any(vec![begins(&[target.field]), whole()]),
+            written if lone(&beginning).is_some() => any(vec![begins(written), whole()]),
+            written => begins(written),
         };
         let before =
             Query::Phrase { field: field.map(str::to_owned), text: text.get(..before).unwrap_or_default().to_owned(), slop: 0 };
@@ -398,17 +428,26 @@ impl Compiler<'_> {
                 let Some(target) = self.target(field.as_deref()) else { return Vec::new() };
                 // As they are written, stop words are in the index.
                 let as_written = matches!(query, Query::Fuzzy { .. }) && !target.written.is_empty();
-                let is_without = |language: &Language| {
-                    let mut words = 0;
-                    let language = if as_written { Language::Neutral } else { *language };
-                    self.analyzers.of(language).words(text, |_| words += 1);
-                    words == 0
-                };
+                let is_without =
+                    |language: &Language| self.is_silent(if as_written { Language::Neutral } else { *language }, text);
                 target.languages.into_iter().filter(is_without).collect()
             }
             Query::Boost { query, .. } => self.languages_without(query),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a language has nothing but stop words in a text.
+    fn is_silent(&self, language: Language, text: &str) -> bool {
+        let mut silent = self.silent.borrow_mut();
+        let known = silent.get(text).and_then(|known| known.iter().find(|(known, _)| *known == language));
+        if let Some((_, is_silent)) = known {
+            return *is_silent;
+        }
+        let mut words = 0;
+        self.analyzers.of(language).words(text, |_| words += 1);
+        silent.entry(text.to_owned()).or_default().push((language, words == 0));
+        words == 0
     }
 
     /// Whether a query has no word to look for in any of its languages, and no condition.
@@ -462,6 +501,11 @@ impl Compiler<'_> {
         };
         Box::new(RangeQuery::new(low, high))
     }
+}
+
+/// The score of all that a query matches, where they have the same one for sure.
+pub(super) fn score_of_all(query: &dyn Tantivy) -> Option<Score> {
+    (query.is::<BeginningQuery>() || query.is::<AllQuery>()).then_some(1.0)
 }
 
 /// How many edits leave something of a word of that length.
@@ -545,7 +589,7 @@ mod tests {
         let schema = Schema::builder().heading("title").text("body").build().unwrap();
         let (_, fields) = layout(&schema, Written::Beside);
         let analyzers = Analyzers::new(&fields.languages);
-        let compiler = Compiler { schema: &schema, fields: &fields, analyzers: &analyzers, number_of: &|_| None };
+        let compiler = Compiler::new(&schema, &fields, &analyzers, &|_| None);
         format!("{:?}", compiler.query(query, Reading::Words))
     }
 

@@ -8,12 +8,15 @@
 
 mod analysis;
 mod any_words;
+mod beginning;
 mod best;
 mod character;
 mod columns;
 mod compile;
+mod cursor;
 mod directory;
 mod explain;
+mod intersection;
 mod reader;
 mod stems;
 mod tokenizer;

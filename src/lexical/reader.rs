@@ -12,11 +12,12 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
 use super::analysis::Analyzers;
-use super::best::{Place, first_of};
+use super::best::{First, Place};
 use super::columns::{Counts, Matches, ValueColumn, count, sorted};
-use super::compile::{Compiler, Reading};
+use super::compile::{Compiler, Reading, score_of_all};
 use super::directory::CommittedDirectory;
 use super::explain::Explainer;
+use super::intersection::best_of_all;
 use super::union::best_of_any;
 use super::{Fields, NUMBER, column, failed, layout_of, register_analyses};
 use crate::error::StorageError;
@@ -105,12 +106,23 @@ impl WordsReader {
         }
         let place = Place { searcher: &searcher, numbers: self.numbers_by_segment()?, among };
         let compiler = self.compiler(number_of);
-        let best = match compiler.union(query, Reading::Words) {
-            Some(words) => best_of_any(&place, &words, limit),
-            None => place.best(&*compiler.query(query, Reading::Words), limit),
+        let mut first = First::new(limit, rank_of_equals);
+        let searched = if let Some(words) = compiler.union(query, Reading::Words) {
+            best_of_any(&place, &words, limit).map(|hits| first.extend(hits))
+        } else if let Some(words) = compiler.intersection(query) {
+            best_of_all(&place, &words, limit).map(|hits| first.extend(hits))
+        } else {
+            let query = compiler.query(query, Reading::Words);
+            match score_of_all(&*query) {
+                Some(score) => {
+                    let matches = Matches { searcher: &searcher, query: &*query, numbers: place.numbers, among };
+                    matches.each(|_, _, number| first.offer(number, score))
+                }
+                None => place.best(&*query, limit).map(|hits| first.extend(hits)),
+            }
         };
-        let hits = best.map_err(failed(&self.path, "searching the words"))?;
-        Ok(first_of(hits, limit, rank_of_equals))
+        searched.map_err(failed(&self.path, "searching the words"))?;
+        Ok(first.into_sorted())
     }
 
     /// Whether a query has nothing but stop words to look for: required, it restricts nothing.
@@ -188,7 +200,7 @@ impl WordsReader {
         let searcher = self.reader.searcher();
         let documents = searcher.num_docs() as f64;
         let mut counts: HashMap<String, (f64, Range<usize>)> = HashMap::new();
-        self.analyzers.all().tokens(text, |token| {
+        self.analyzers.in_all(&self.fields.languages).tokens(text, |token| {
             counts.entry(token.text.clone()).or_insert((0.0, token.offset_from..token.offset_to)).0 += 1.0;
         });
         let mut words = Vec::with_capacity(counts.len());
@@ -225,6 +237,6 @@ impl WordsReader {
     }
 
     fn compiler<'a>(&'a self, number_of: &'a dyn Fn(&str) -> Option<u64>) -> Compiler<'a> {
-        Compiler { schema: &self.schema, fields: &self.fields, analyzers: &self.analyzers, number_of }
+        Compiler::new(&self.schema, &self.fields, &self.analyzers, number_of)
     }
 }

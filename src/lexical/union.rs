@@ -8,29 +8,17 @@
 //! Scores are added in f64 and always in that order, so a document's does not depend on what else was found or asked for: the sum is exact, or
 //! off by the same bit.
 
-use tantivy::fieldnorm::FieldNormReader;
-use tantivy::postings::{BlockSegmentPostings, TermInfo};
-use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, Score, SegmentReader, TERMINATED, Term};
+use tantivy::{DocId, Score, TERMINATED};
 
-use super::best::{Best, Place, leeway, most};
+use super::best::{Best, Place};
 use super::compile::Weighted;
+use super::cursor::{Cursor, known};
 
 /// The most documents whose sums are held at once.
 const WINDOW: usize = 2048;
 
 /// Documents that are summed over at once even where blocks are shorter, but for a word that stands alone.
 const LEAST: DocId = 1024;
-
-/// Postings that can be read in the time in which one is looked up.
-const LOOK_UP: u64 = 4;
-
-/// What a bound is stretched by: it and the scores below it are quotients in f32, each off by a few parts in 2^24.
-const ROUNDING: f64 = 1.0 + 1.0 / (1 << 18) as f64;
-
-/// What a bound is raised by: a score below the normal numbers of f32 is rounded by more than that part of itself.
-const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The `limit` documents with the best sums over the words, as (number, score), and all others that tie with the last of them; in no order.
 pub(super) fn best_of_any(place: &Place<'_>, words: &[Weighted], limit: usize) -> tantivy::Result<Vec<(u64, Score)>> {
@@ -44,145 +32,6 @@ pub(super) fn best_of_any(place: &Place<'_>, words: &[Weighted], limit: usize) -
         if place.among.is_some() { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
     }
     Ok(best.into_found())
-}
-
-/// A word that documents have.
-struct Word {
-    term: Term,
-    weight: Bm25Weight,
-    /// The average length of the field, in all segments.
-    average: Score,
-    /// No document gets more of the word.
-    most: f64,
-    /// Where each segment has the word.
-    places: Vec<Option<TermInfo>>,
-}
-
-impl Word {
-    fn cursor(&self, segment: &SegmentReader, at: usize) -> tantivy::Result<Option<Cursor>> {
-        let Some(place) = &self.places[at] else { return Ok(None) };
-        let field = self.term.field();
-        let index = segment.inverted_index(field)?;
-        let postings = index.read_block_postings_from_terminfo(place, IndexRecordOption::WithFreqs)?;
-        let leeway = f64::from(leeway(segment, &index, self.average)) * ROUNDING;
-        let lengths = segment.get_fieldnorms_reader(field)?;
-        Ok(Some(Cursor { postings, weight: self.weight.clone(), lengths, leeway, most: self.most, next: 0 }))
-    }
-}
-
-/// Those of the words that documents have, in falling order of what they can give.
-fn known(place: &Place<'_>, words: &[Weighted]) -> tantivy::Result<Vec<Word>> {
-    let searcher = place.searcher;
-    let documents = searcher.total_num_docs()?;
-    let mut averages = Vec::new();
-    let mut known = Vec::with_capacity(words.len());
-    for Weighted { term, boost } in words {
-        let in_segment = |segment: &SegmentReader| -> tantivy::Result<Option<TermInfo>> {
-            Ok(segment.inverted_index(term.field())?.get_term_info(term)?)
-        };
-        let places: Vec<Option<TermInfo>> = searcher.segment_readers().iter().map(in_segment).collect::<tantivy::Result<_>>()?;
-        let holding: u64 = places.iter().flatten().map(|place| u64::from(place.doc_freq)).sum();
-        if holding == 0 {
-            continue;
-        }
-        let average = match averages.iter().find(|(field, _)| *field == term.field()) {
-            Some((_, average)) => *average,
-            None => {
-                let average = place.average(term.field())?;
-                averages.push((term.field(), average));
-                average
-            }
-        };
-        let weight = Bm25Weight::for_one_term_without_explain(holding, documents, average).boost_by(*boost);
-        // Of an endless frequency: idf (1 + k1).
-        let most = f64::from(weight.score(0, u32::MAX) * most(average)) * ROUNDING + SMALLEST;
-        known.push(Word { term: term.clone(), weight, average, most, places });
-    }
-    known.sort_by(|a, b| b.most.total_cmp(&a.most));
-    Ok(known)
-}
-
-/// A word's postings in one segment.
-struct Cursor {
-    postings: BlockSegmentPostings,
-    weight: Bm25Weight,
-    lengths: FieldNormReader,
-    /// How far above the known maximum of a block a score may lie, as a factor.
-    leeway: f64,
-    /// No document gets more of the word.
-    most: f64,
-    /// The place of the next posting in its block.
-    next: usize,
-}
-
-impl Cursor {
-    /// The next document; `TERMINATED` behind the last.
-    fn document(&self) -> DocId {
-        self.postings.docs().get(self.next).copied().unwrap_or(TERMINATED)
-    }
-
-    /// Behind the last document of the block.
-    fn block_end(&self) -> DocId {
-        self.postings.docs().last().map_or(TERMINATED, |last| last + 1)
-    }
-
-    /// No document before `end` gets more.
-    fn most_before(&mut self, end: DocId) -> f64 {
-        if self.document() >= end {
-            return 0.0;
-        }
-        if self.block_end() < end {
-            return self.most;
-        }
-        let of_block = f64::from(self.postings.block_max_score(&self.lengths, &self.weight));
-        (of_block * self.leeway + SMALLEST).min(self.most)
-    }
-
-    fn score(&self, document: DocId, frequency: u32) -> f64 {
-        f64::from(self.weight.score(self.lengths.fieldnorm_id(document), frequency))
-    }
-
-    /// How many postings of the block are before `end`, from the next one on.
-    fn before(&self, end: DocId) -> usize {
-        let docs = self.postings.docs();
-        if self.block_end() <= end {
-            docs.len() - self.next
-        } else {
-            docs[self.next..].partition_point(|document| *document < end)
-        }
-    }
-
-    /// Passes over so many postings of the block.
-    fn pass(&mut self, count: usize) {
-        self.next += count;
-        if self.next >= self.postings.docs().len() {
-            self.postings.advance();
-            self.next = 0;
-        }
-    }
-
-    /// Passes over all before `end`.
-    fn pass_until(&mut self, end: DocId) {
-        while self.document() < end {
-            self.pass(self.before(end));
-        }
-    }
-
-    /// Moves to the first document from this one on.
-    fn seek(&mut self, document: DocId) {
-        self.next = self.postings.seek(document);
-    }
-
-    /// What a document gets, if it has the word; documents are asked for in their order.
-    fn find(&mut self, document: DocId) -> Option<f64> {
-        self.seek(document);
-        (self.document() == document).then(|| self.score(document, self.postings.freq(self.next)))
-    }
-
-    /// Whether this is in so many documents that it is better read through than looked up, for such a part of them.
-    fn is_read_for(&self, wanted: usize, of: DocId, documents: DocId) -> bool {
-        wanted as u64 * LOOK_UP * u64::from(documents) >= u64::from(self.postings.doc_freq()) * u64::from(of)
-    }
 }
 
 /// Sums for some documents, all 0 between uses.
@@ -359,9 +208,10 @@ mod tests {
     use proptest::prelude::*;
     use tantivy::indexer::NoMergePolicy;
     use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
-    use tantivy::schema::{Field, NumericOptions, Schema, TextFieldIndexing, TextOptions};
-    use tantivy::{DocSet, Index, IndexWriter, Searcher, doc};
+    use tantivy::schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions};
+    use tantivy::{DocSet, Index, IndexWriter, Searcher, SegmentReader, Term, doc};
 
+    use super::super::intersection::best_of_all;
     use super::*;
     use crate::numbers::NumberSet;
 
@@ -483,9 +333,10 @@ mod tests {
             let words: Vec<Weighted> = asked.iter().map(|(asked, boost)| word(field, &(asked % different).to_string(), *boost)).collect();
             prop_assert_eq!(first(best_of_any(&place, &words, limit).unwrap(), limit), expected(&place, &words, limit));
 
+            let expected = expected_of_all(&place, &words, limit);
+            prop_assert_eq!(&first(best_of_all(&place, &words, limit).unwrap(), limit), &expected);
+
             // Tantivy's own way, where all words have to be there.
-            let every_word = plainly(&place, &words).into_iter().filter(|(_, scores)| scores.iter().all(Option::is_some));
-            let expected = first(every_word.map(|(number, scores)| (number, sum(&scores))).collect(), limit);
             let required = |word: &Weighted| -> (Occur, Box<dyn Query>) {
                 let term = TermQuery::new(word.term.clone(), IndexRecordOption::WithFreqs);
                 (Occur::Must, Box::new(BoostQuery::new(Box::new(term), word.boost)))
@@ -502,6 +353,12 @@ mod tests {
     fn expected(place: &Place<'_>, words: &[Weighted], limit: usize) -> Vec<(u64, f32)> {
         let any = plainly(place, words).into_iter().filter(|(_, scores)| scores.iter().any(Option::is_some));
         first(any.map(|(number, scores)| (number, sum(&scores))).collect(), limit)
+    }
+
+    /// As [`expected`], of documents with all of the words.
+    fn expected_of_all(place: &Place<'_>, words: &[Weighted], limit: usize) -> Vec<(u64, f32)> {
+        let all = plainly(place, words).into_iter().filter(|(_, scores)| scores.iter().all(Option::is_some));
+        first(all.map(|(number, scores)| (number, sum(&scores))).collect(), limit)
     }
 
     /// Asks for the best documents in both ways, ours and tantivy's.
@@ -585,6 +442,8 @@ mod tests {
             let place = Place { searcher: &searcher, numbers: &numbers, among: (every > 1).then_some(&some) };
             let found = first(best_of_any(&place, &words, 20).unwrap(), 20);
             assert_eq!(found, expected(&place, &words, 20), "one in {every}");
+            let all = first(best_of_all(&place, &words, 20).unwrap(), 20);
+            assert_eq!(all, expected_of_all(&place, &words, 20), "all, of one in {every}");
         }
     }
 
@@ -601,6 +460,8 @@ mod tests {
                 let words: Vec<Weighted> = asked.iter().map(|asked| word(field, asked, 1.0)).collect();
                 let found = first(best_of_any(&place, &words, 10).unwrap(), 10);
                 assert_eq!(found, expected(&place, &words, 10), "{documents} {asked:?}");
+                let all = first(best_of_all(&place, &words, 10).unwrap(), 10);
+                assert_eq!(all, expected_of_all(&place, &words, 10), "all of {documents} {asked:?}");
             }
         }
     }
@@ -611,6 +472,7 @@ mod tests {
         let numbers = numbers(&searcher);
         let place = Place { searcher: &searcher, numbers: &numbers, among: None };
         assert_eq!(best_of_any(&place, &[word(field, "absent", 1.0)], 10).unwrap(), []);
+        assert_eq!(best_of_all(&place, &[word(field, "0", 1.0), word(field, "absent", 1.0)], 10).unwrap(), []);
         assert_eq!(best_of_any(&place, &[], 10).unwrap(), []);
     }
 }
