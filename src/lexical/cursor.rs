@@ -12,6 +12,9 @@ use super::compile::Weighted;
 /// Postings that can be read in the time in which one is looked up.
 const LOOK_UP: u64 = 4;
 
+/// Postings that are gone through one by one before the rest of a block is searched.
+const STEPS: usize = 8;
+
 /// What a bound is stretched by: it and the scores below it are quotients in f32, each off by a few parts in 2^24.
 const ROUNDING: f64 = 1.0 + 1.0 / (1 << 18) as f64;
 
@@ -153,10 +156,11 @@ impl Cursor {
 
     /// Goes on in its block to the first document from this one on, and tells whether it is this one.
     pub(super) fn step_to(&mut self, document: DocId) -> bool {
-        let docs = self.postings.docs();
-        while docs.get(self.next).is_some_and(|found| *found < document) {
-            self.next += 1;
-        }
+        let docs = self.postings.docs().get(self.next..).unwrap_or_default();
+        self.next += match docs.get(STEPS) {
+            Some(found) if *found < document => docs.partition_point(|found| *found < document),
+            _ => docs.iter().take_while(|found| **found < document).count(),
+        };
         self.document() == document
     }
 

@@ -1,8 +1,8 @@
 //! The best documents that have all of some words, by BM25.
 //!
 //! The list of the word in the fewest documents leads. As far as the blocks reach in which all lists stand, their known maxima tell whether
-//! any document can be among the best (Ding and Suel 2011); if so, the lists are gone through side by side. Scores are added as in
-//! [`super::union`]: in f64, in the order of what words can give.
+//! any document can be among the best (Ding and Suel 2011); if so, those that the leading word gives enough are looked for in the others.
+//! Scores are added as in [`super::union`]: in f64, in the order of what words can give.
 
 use tantivy::{DocId, Score, TERMINATED};
 
@@ -45,15 +45,22 @@ fn offer_all<const FILTERED: bool>(mut cursors: Vec<Cursor>, best: &mut Best, el
         if cursors.iter().any(|word| word.document() == TERMINATED) {
             return;
         }
-        let may_be = others.iter().all(|&other| cursors[other].document() < end);
-        if !may_be || cursors.iter_mut().map(|word| word.most_before(end)).sum::<f64>() <= best.threshold() {
+        let of_lead = cursors[lead].most_before(end);
+        let (mut of_others, mut may_be) = (0.0, true);
+        for &other in others {
+            may_be &= cursors[other].document() < end;
+            of_others += cursors[other].most_before(end);
+        }
+        if !may_be || of_lead + of_others <= best.threshold() {
             cursors[lead].pass_until(end);
             continue;
         }
-        let count = cursors[lead].before(end);
-        for _ in 0..count {
+        for _ in 0..cursors[lead].before(end) {
             let document = cursors[lead].document();
-            if others.iter().all(|&other| cursors[other].step_to(document)) && !(FILTERED && eligible(document).is_none()) {
+            if cursors[lead].score_here(document) + of_others > best.threshold()
+                && others.iter().all(|&other| cursors[other].step_to(document))
+                && !(FILTERED && eligible(document).is_none())
+            {
                 let sum: f64 = cursors.iter().map(|word| word.score_here(document)).sum();
                 if sum > best.threshold()
                     && let Some(number) = eligible(document)

@@ -225,18 +225,20 @@ fn a_document_without_text_has_others_like_it() {
 
 #[test]
 fn equal_scores_are_ordered_by_key_however_they_came_in() {
-    let order = |keys_in: [&str; 4]| {
+    for keys_in in [["d", "b", "a", "c"], ["a", "b", "c", "d"]] {
         let (_directory, index) = words_index();
         let mut writer = index.writer().unwrap();
-        for key in keys_in {
-            writer.add(note(key, "", "the same words")).unwrap();
+        for (at, key) in keys_in.into_iter().enumerate() {
+            writer.add(note(key, "", "three words of water")).unwrap();
+            // Words have other places and other numbers of documents in each segment.
+            (0..at).for_each(|more| writer.add(note(&format!("{key}{more}"), "", "water, more of it")).unwrap());
             writer.commit().unwrap();
         }
-        let response = index.snapshot().unwrap().search("words").limit(3).run().unwrap();
-        keys(&response).iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(order(["d", "b", "a", "c"]), ["a", "b", "c"]);
-    assert_eq!(order(["a", "b", "c", "d"]), ["a", "b", "c"]);
+        let snapshot = index.snapshot().unwrap();
+        for query in ["words", "three AND words AND water", "wor*", "\"three words\"", "three~ -more"] {
+            assert_eq!(keys(&snapshot.search(query).limit(3).run().unwrap()), ["a", "b", "c"], "{query}");
+        }
+    }
 }
 
 #[test]
