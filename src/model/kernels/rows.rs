@@ -116,7 +116,7 @@ impl SimdOp for Activate<'_> {
                 f,
                 self.x,
                 #[inline(always)]
-                |x| constants.gelu(isa, x),
+                |x| constants.gelu(isa, [x])[0],
             ),
             Activation::GeluTanh => simd_map(
                 f,
