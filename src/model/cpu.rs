@@ -9,7 +9,7 @@ use super::batch::Sequence;
 use super::bert::Positions;
 use super::compute::Unwanted;
 use super::config::Config;
-use super::kernels::{Attention, Heads, Linear, LinearWeight, Quantized, activate, add_and_normalize};
+use super::kernels::{Activated, Attention, Heads, Linear, LinearWeight, Quantized, add_and_normalize};
 use super::precision::CpuPrecision;
 use super::weights::Weights;
 use crate::error::ModelError;
@@ -96,7 +96,7 @@ struct Buffers {
     query: Vec<f32>,
     key_value: Vec<f32>,
     context: Vec<f32>,
-    wide: Vec<f32>,
+    wide: Activated,
     part: Vec<f32>,
 }
 
@@ -199,9 +199,8 @@ impl CpuBert {
         layer.output.forward(context, quantized, part);
         layer.output_norm.add(x, Some(part));
         for x in x.chunks_mut(FEED_FORWARD_ROWS * hidden) {
-            layer.widen.forward(x, quantized, wide);
-            activate(wide, self.config.activation);
-            layer.narrow.forward(wide, quantized, part);
+            layer.widen.forward_and_activate(x, self.config.activation, quantized, wide);
+            layer.narrow.forward_activated(wide, quantized, part);
             layer.narrow_norm.add(x, Some(part));
         }
     }

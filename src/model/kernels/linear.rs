@@ -2,6 +2,8 @@
 
 use super::exact::Linear32;
 use super::int8::{Linear8, Quantized};
+use super::rows::{Extremes, activate};
+use crate::model::config::Activation;
 
 /// A dense layer's weight in Hugging Face's order, [outputs, inputs].
 pub(in crate::model) enum LinearWeight {
@@ -9,6 +11,15 @@ pub(in crate::model) enum LinearWeight {
     Exact(Vec<f32>),
     /// To be multiplied in 8 bits, unless there are too many inputs for it: a weight is its number times its output's scale.
     Eight { values: Vec<i8>, scale: Vec<f32> },
+}
+
+/// What a layer and its activation gave, on its way to the next layer; the buffers are kept from use to use.
+#[derive(Default)]
+pub(in crate::model) struct Activated {
+    /// [rows, outputs].
+    numbers: Vec<f32>,
+    /// Of each row, which the next layer's quantising wants to know; none where the layer was multiplied in f32.
+    extremes: Vec<Extremes>,
 }
 
 /// A dense layer.
@@ -40,6 +51,41 @@ impl Linear {
         Self::forward_all([(self, out)], x, buffer);
     }
 
+    /// [rows, inputs] to the activation of [rows, outputs], into `out`.
+    pub(in crate::model) fn forward_and_activate(
+        &self,
+        x: &[f32],
+        activation: Activation,
+        buffer: &mut Quantized,
+        out: &mut Activated,
+    ) {
+        let Activated { numbers, extremes } = out;
+        match self {
+            Self::Exact(_) => {
+                self.forward(x, buffer, numbers);
+                activate(numbers, activation);
+                extremes.clear();
+            }
+            Self::Eight(layer) => {
+                layer.quantize(x, &[], layer.levels(), buffer);
+                numbers.resize(buffer.rows() * layer.outputs(), 0.0);
+                layer.forward_and_activate(buffer, activation, numbers, extremes);
+            }
+        }
+    }
+
+    /// What another layer and its activation gave to [rows, outputs], into `out`.
+    pub(in crate::model) fn forward_activated(&self, x: &Activated, buffer: &mut Quantized, out: &mut Vec<f32>) {
+        match self {
+            Self::Exact(_) => self.forward(&x.numbers, buffer, out),
+            Self::Eight(layer) => {
+                layer.quantize(&x.numbers, &x.extremes, layer.levels(), buffer);
+                out.resize(buffer.rows() * layer.outputs(), 0.0);
+                layer.forward(buffer, out);
+            }
+        }
+    }
+
     /// The same input through several layers, quantised once.
     pub(in crate::model) fn forward_all<const N: usize>(layers: [(&Self, &mut Vec<f32>); N], x: &[f32], buffer: &mut Quantized) {
         let levels =
@@ -54,7 +100,7 @@ impl Linear {
                 }
                 Self::Eight(layer) => {
                     if !quantized {
-                        layer.quantize(x, levels, buffer);
+                        layer.quantize(x, &[], levels, buffer);
                         quantized = true;
                     }
                     out.resize(buffer.rows() * layer.outputs(), 0.0);
@@ -93,6 +139,37 @@ mod tests {
         let mut out = Vec::new();
         layer.forward(&vec![1.0; inputs], &mut Quantized::default(), &mut out);
         assert!((out[0] / (1.0 - 64.0 * inputs as f32) - 1.0).abs() < 1e-5, "{out:?}");
+    }
+
+    /// Two layers with an activation between them, in one and in three passes, in either precision.
+    #[test]
+    fn what_is_activated_on_its_way_is_what_is_activated_in_between() {
+        let (rows, [inputs, wide]) = (13, [24, 100]);
+        let weight = |outputs: usize, inputs: usize| (0..outputs * inputs).map(|i| (i * 7919) as i8).collect::<Vec<_>>();
+        let x: Vec<f32> = (0..rows * inputs).map(|i| (i * 31 % 97) as f32 / 50.0 - 1.0).collect();
+        let exact = |values: Vec<i8>| LinearWeight::Exact(values.iter().map(|&v| f32::from(v) * 0.01).collect());
+        let eight = |values: Vec<i8>, outputs: usize| LinearWeight::Eight { values, scale: vec![0.01; outputs] };
+        for (widen, narrow) in [
+            (exact(weight(wide, inputs)), exact(weight(7, wide))),
+            (eight(weight(wide, inputs), wide), eight(weight(7, wide), 7)),
+            (exact(weight(wide, inputs)), eight(weight(7, wide), 7)),
+            (eight(weight(wide, inputs), wide), exact(weight(7, wide))),
+        ] {
+            let (widen, narrow) = (Linear::new(widen, vec![0.1; wide], inputs), Linear::new(narrow, vec![0.2; 7], wide));
+            for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+                let (mut buffer, mut on_its_way, mut out) = (Quantized::default(), Activated::default(), Vec::new());
+                // Twice, as the buffers are used again.
+                for _ in 0..2 {
+                    widen.forward_and_activate(&x, activation, &mut buffer, &mut on_its_way);
+                    narrow.forward_activated(&on_its_way, &mut buffer, &mut out);
+                }
+                let (mut between, mut expected) = (Vec::new(), Vec::new());
+                widen.forward(&x, &mut buffer, &mut between);
+                activate(&mut between, activation);
+                narrow.forward(&between, &mut buffer, &mut expected);
+                assert_eq!((&on_its_way.numbers, &out), (&between, &expected), "{activation:?}");
+            }
+        }
     }
 
     /// Not a test: why products are our own. `RAYON_NUM_THREADS=1 cargo test --lib products -- --ignored --nocapture`

@@ -2,7 +2,8 @@
 //!
 //! `linear` multiplies, `exact` in f32 and `int8` in 8 bits, `attention` is one fused pass a sequence, `rows` normalises,
 //! activates and quantises row by row, `math` has the functions in vectors. What is plain arithmetic is written once over
-//! rten-simd, which picks AVX-512, AVX2 or NEON at run time; the 8-bit products, which it has no operation for, are in `x86`.
+//! rten-simd, which picks AVX-512, AVX2 or NEON at run time; the 8-bit products, which it has no operation for, are in `x86`, and what
+//! follows them in a tile, over rten-simd again, in `int8`.
 //! **Invariant:** `x86` is the only unsafe code; each kernel has a plain twin in its tests.
 
 mod attention;
@@ -16,5 +17,5 @@ mod x86;
 
 pub(super) use attention::{Attention, Heads};
 pub(super) use int8::{Quantized, coarseness};
-pub(super) use linear::{Linear, LinearWeight};
-pub(super) use rows::{activate, add_and_normalize};
+pub(super) use linear::{Activated, Linear, LinearWeight};
+pub(super) use rows::add_and_normalize;

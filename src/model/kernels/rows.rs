@@ -95,13 +95,13 @@ fn each<I: Isa>(isa: I, x: &mut [f32], y: &[f32], op: impl Fn(I::F32, I::F32) ->
 }
 
 /// Applies the activation to each element.
-pub(in crate::model) fn activate(x: &mut [f32], activation: Activation) {
+pub(super) fn activate(x: &mut [f32], activation: Activation) {
     Activate { x, activation }.dispatch();
 }
 
-struct Activate<'a> {
-    x: &'a mut [f32],
-    activation: Activation,
+pub(super) struct Activate<'a> {
+    pub(super) x: &'a mut [f32],
+    pub(super) activation: Activation,
 }
 
 impl SimdOp for Activate<'_> {
@@ -109,36 +109,149 @@ impl SimdOp for Activate<'_> {
 
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
-        let f = isa.f32();
-        let constants = Constants::new(isa);
         match self.activation {
-            Activation::Gelu => simd_map(
-                f,
-                self.x,
-                #[inline(always)]
-                |x| constants.gelu(isa, [x])[0],
-            ),
-            Activation::GeluTanh => simd_map(
-                f,
-                self.x,
-                #[inline(always)]
-                |x| constants.gelu_tanh(isa, x),
-            ),
-            Activation::Relu => simd_map(
-                f,
-                self.x,
-                #[inline(always)]
-                |x| f.max(x, f.zero()),
-            ),
-        };
+            Activation::Gelu => map(isa, self.x, Gelu),
+            Activation::GeluTanh => map(isa, self.x, GeluTanh),
+            Activation::Relu => map(isa, self.x, Relu),
+        }
+    }
+}
+
+#[inline(always)]
+fn map<I: Isa>(isa: I, x: &mut [f32], function: impl Function) {
+    let constants = Constants::new(isa);
+    simd_map(
+        isa.f32(),
+        x,
+        #[inline(always)]
+        |x| function.of(isa, &constants, [x])[0],
+    );
+}
+
+/// What becomes of each number of some registers; as a type, so that each is compiled with what is around it.
+pub(super) trait Function: Copy {
+    fn of<I: Isa, const N: usize>(self, isa: I, constants: &Constants<I>, x: [I::F32; N]) -> [I::F32; N];
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Gelu;
+
+impl Function for Gelu {
+    #[inline(always)]
+    fn of<I: Isa, const N: usize>(self, isa: I, constants: &Constants<I>, x: [I::F32; N]) -> [I::F32; N] {
+        constants.gelu(isa, x)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct GeluTanh;
+
+impl Function for GeluTanh {
+    #[inline(always)]
+    fn of<I: Isa, const N: usize>(self, isa: I, constants: &Constants<I>, mut x: [I::F32; N]) -> [I::F32; N] {
+        for x in &mut x {
+            *x = constants.gelu_tanh(isa, *x);
+        }
+        x
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Relu;
+
+impl Function for Relu {
+    #[inline(always)]
+    fn of<I: Isa, const N: usize>(self, isa: I, _: &Constants<I>, mut x: [I::F32; N]) -> [I::F32; N] {
+        for x in &mut x {
+            *x = isa.f32().max(*x, isa.f32().zero());
+        }
+        x
     }
 }
 
 /// Each row as whole numbers from 0 to `levels`: x ≈ least + step · q, least and step being the row's own.
 ///
-/// `x` is [rows, width]; `bytes` is [rows, stride] and zero where it is wider than `x`.
-pub(super) fn quantize(x: &[f32], width: usize, stride: usize, levels: u8, bytes: &mut [u8], ranges: &mut [Range]) {
-    Quantize { x, width, stride, levels, bytes, ranges }.dispatch();
+/// `x` is [rows, width]; `bytes` is [rows, stride] and zero where it is wider than `x`. Rows whose `extremes` are known, all of them or
+/// none, are not searched for them.
+pub(super) fn quantize(x: Rows<'_>, stride: usize, levels: u8, bytes: &mut [u8], ranges: &mut [Range]) {
+    Quantize { x, stride, levels, bytes, ranges }.dispatch();
+}
+
+/// Rows of numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// [rows, width].
+    pub(super) numbers: &'a [f32],
+    pub(super) width: usize,
+    /// Of each row, or none.
+    pub(super) extremes: &'a [Extremes],
+}
+
+/// The smallest and the largest number of a row, each as the smallest and largest of some lanes.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Extremes {
+    least: [f32; Self::LANES],
+    most: [f32; Self::LANES],
+}
+
+impl Extremes {
+    /// As many as the widest registers have.
+    const LANES: usize = 16;
+
+    /// Of no numbers.
+    pub(super) const NONE: Self = Self { least: [f32::INFINITY; Self::LANES], most: [f32::NEG_INFINITY; Self::LANES] };
+
+    /// Of the numbers of a row.
+    #[inline(always)]
+    pub(super) fn of<I: Isa>(isa: I, row: &[f32]) -> Self {
+        let f = isa.f32();
+        let least = reduce(
+            isa,
+            row,
+            f32::INFINITY,
+            #[inline(always)]
+            |least, x| f.min(least, x),
+        );
+        let most = reduce(
+            isa,
+            row,
+            f32::NEG_INFINITY,
+            #[inline(always)]
+            |most, x| f.max(most, x),
+        );
+        let mut extremes = Self::NONE;
+        extremes.least.iter_mut().zip(least).for_each(|(to, x)| *to = x);
+        extremes.most.iter_mut().zip(most).for_each(|(to, x)| *to = x);
+        extremes
+    }
+
+    /// With some more numbers of the row, in registers.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn add<I: Isa, const C: usize>(&mut self, isa: I, numbers: &[I::F32; C]) {
+        let f = isa.f32();
+        let (to_least, to_most) = (&mut self.least[..f.len()], &mut self.most[..f.len()]);
+        let (mut least, mut most) = (f.load(to_least), f.load(to_most));
+        for &x in numbers {
+            (least, most) = (f.min(least, x), f.max(most, x));
+        }
+        f.store(least, to_least);
+        f.store(most, to_most);
+    }
+
+    /// With some more numbers of the row.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn add_each(&mut self, numbers: &[f32]) {
+        for &x in numbers {
+            (self.least[0], self.most[0]) = (self.least[0].min(x), self.most[0].max(x));
+        }
+    }
+
+    #[inline(always)]
+    fn range(&self) -> [f32; 2] {
+        [self.least.into_iter().fold(f32::INFINITY, f32::min), self.most.into_iter().fold(f32::NEG_INFINITY, f32::max)]
+    }
 }
 
 /// How a row's numbers are read back.
@@ -149,8 +262,7 @@ pub(super) struct Range {
 }
 
 struct Quantize<'a> {
-    x: &'a [f32],
-    width: usize,
+    x: Rows<'a>,
     stride: usize,
     levels: u8,
     bytes: &'a mut [u8],
@@ -164,26 +276,14 @@ impl SimdOp for Quantize<'_> {
     fn eval<I: Isa>(self, isa: I) {
         // Adding it rounds to a whole number (ties to even), which the low bits then hold.
         const MAGIC: f32 = 8_388_608.0; // 2^23
-        let f = isa.f32();
         let levels = f32::from(self.levels);
-        let rows = self.x.chunks_exact(self.width).zip(self.bytes.chunks_exact_mut(self.stride));
-        for ((x, bytes), range) in rows.zip(self.ranges) {
-            let least = reduce(
-                isa,
-                x,
-                f32::INFINITY,
-                #[inline(always)]
-                |least, x| f.min(least, x),
-            );
-            let most = reduce(
-                isa,
-                x,
-                f32::NEG_INFINITY,
-                #[inline(always)]
-                |most, x| f.max(most, x),
-            );
-            let least = least.into_iter().fold(f32::INFINITY, f32::min);
-            let most = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let Rows { numbers, width, extremes } = self.x;
+        let rows = numbers.chunks_exact(width).zip(self.bytes.chunks_exact_mut(self.stride));
+        for (row, ((x, bytes), range)) in rows.zip(self.ranges).enumerate() {
+            let [least, most] = match extremes.get(row) {
+                Some(extremes) => extremes.range(),
+                None => Extremes::of(isa, x).range(),
+            };
             let spread = most - least;
             let per_step = if spread > 0.0 { levels / spread } else { 0.0 };
             *range = Range { least, step: spread / levels };
@@ -274,7 +374,7 @@ pub(super) mod tests {
             let stride = width.next_multiple_of(4);
             let results = on_each_instruction_set(|run| {
                 let (mut bytes, mut ranges) = (vec![9; rows * stride], vec![Range::default(); rows]);
-                run.apply(Quantize { x: &x, width, stride, levels, bytes: &mut bytes, ranges: &mut ranges });
+                run.apply(Quantize { x: Rows { numbers: &x, width, extremes: &[] }, stride, levels, bytes: &mut bytes, ranges: &mut ranges });
                 (bytes, ranges)
             });
             prop_assert!(results.iter().all(|result| *result == results[0]));
@@ -296,14 +396,14 @@ pub(super) mod tests {
     #[test]
     fn a_row_of_one_value_is_its_own_range() {
         let (mut bytes, mut ranges) = ([7; 4], [Range::default()]);
-        quantize(&[-2.5; 4], 4, 4, 255, &mut bytes, &mut ranges);
+        quantize(Rows { numbers: &[-2.5; 4], width: 4, extremes: &[] }, 4, 255, &mut bytes, &mut ranges);
         assert_eq!((bytes, ranges[0]), ([0; 4], Range { least: -2.5, step: 0.0 }));
     }
 
     #[test]
     fn what_is_no_number_stays_no_number() {
         let (mut bytes, mut ranges) = ([0; 20], [Range::default()]);
-        quantize(&[f32::NAN; 20], 20, 20, 255, &mut bytes, &mut ranges);
+        quantize(Rows { numbers: &[f32::NAN; 20], width: 20, extremes: &[] }, 20, 255, &mut bytes, &mut ranges);
         assert!(ranges[0].step.is_nan() || ranges[0].least.is_nan() || ranges[0].least.is_infinite(), "{ranges:?}");
     }
 
