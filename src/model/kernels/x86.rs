@@ -103,8 +103,9 @@ tile!(
 );
 
 tile!(
-    /// As with AVX-VNNI; exact where the products of two neighbours fit into 16 bits.
-    tile_avx2, "avx2,fma,f16c", Avx2Isa, columns 24, per register 8,
+    /// 4 rows by 16 columns, three times: 8 sums, 2 weights, 1 row, ones and what is between two instructions in 16 registers. Exact
+    /// where the products of two neighbours fit into 16 bits.
+    tile_avx2, "avx2,fma,f16c", Avx2Isa, columns 16, per register 8,
     _mm256_setzero_si256, load_256, _mm256_set1_epi32, dot_avx2
 );
 
