@@ -146,6 +146,6 @@ impl Window {
             count += usize::from(behind > 0) & usize::from(is_wanted(sum));
         }
         self.count = count;
-        docs.iter().for_each(|document| self.behind[(document - self.start) as usize % WIDE] = 0);
+        self.behind[..(end - self.start) as usize].fill(0);
     }
 }
