@@ -146,6 +146,11 @@ impl<'a> Compiler<'a> {
             Query::Boolean { must, should, must_not } if must_not.is_empty() => {
                 let all = must.iter().zip(repeat(Reading::Whole)).chain(should.iter().zip(repeat(reading.of_should(must))));
                 let kept: Vec<_> = all.filter(|(part, _)| !self.says_nothing(part)).collect();
+                // Read as a whole, texts in a language in which it is a stop word meet a clause without having it.
+                let is_unknown = |part: &Query| !self.says_nothing(part) && !self.languages_without(part).is_empty();
+                if reading == Reading::Whole && must.iter().any(is_unknown) {
+                    return None;
+                }
                 // One that has to be there, alone, is as one that may.
                 if kept.len() > 1 && must.iter().any(|part| !self.says_nothing(part)) {
                     return None;

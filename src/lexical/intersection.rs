@@ -61,11 +61,16 @@ fn offer_all<const FILTERED: bool>(
         if start == TERMINATED || others.iter().any(|other| other.document() == TERMINATED) {
             return;
         }
+        let furthest = others.iter().map(Cursor::document).max().unwrap_or(start);
+        if furthest >= end {
+            lead.seek(furthest);
+            continue;
+        }
         for (at, other) in others.iter_mut().enumerate().rev() {
             rest[at] = rest[at + 1] + other.most_before(end);
         }
         let threshold = best.threshold();
-        if others.iter().any(|other| other.document() >= end) || lead.most_before(end) + rest[0] <= threshold {
+        if lead.most_before(end) + rest[0] <= threshold {
             lead.pass_until(end);
             continue;
         }

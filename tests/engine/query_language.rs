@@ -365,11 +365,16 @@ fn a_stop_word_of_one_language_is_a_word_of_another() {
         ("+war", &["en-war"][..]),
         ("+war roses", &["de", "en-war"]),
         ("roses AND war", &["de", "en-war"]),
+        ("war AND rot", &["de"]),
+        ("+war AND rot", &["de"]),
+        ("(+war)^2 AND rot", &["de"]),
         ("roses -die", &["de", "en-war"]),
         ("roses -war", &["de", "en"]),
         ("english:roses -english:die", &["en-war"]),
     ] {
         assert_eq!(found(&snapshot, query), expected, "{query}");
+        let total = snapshot.search(query).mode(Mode::Lexical).count_total().run().unwrap().total;
+        assert_eq!(total, Some(expected.len() as u64), "{query}");
     }
     let among = |filter: Filter| {
         let response = snapshot.search("*").filter(filter).run().unwrap();
