@@ -240,3 +240,77 @@ impl WordsReader {
         Compiler::new(&self.schema, &self.fields, &self.analyzers, number_of)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{WordsCommit, WordsWriter};
+    use super::*;
+    use crate::schema::{Language, Value};
+
+    /// Stop words of one of the two languages, of none, and of both.
+    const WORDS: [&str; 7] = ["war", "die", "the", "rot", "rose", "patent", "in"];
+
+    fn texts() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..6).prop_map(|words| words.join(" "))
+    }
+
+    fn queries() -> impl Strategy<Value = Query> {
+        let words = prop::collection::vec(prop::sample::select(WORDS.to_vec()), 1..3).prop_map(|words| words.join(" "));
+        let field = prop::sample::select(vec![None, None, Some("english"), Some("german")]);
+        let leaf = (words, field, 0..4).prop_map(|(text, field, kind)| (text, field.map(str::to_owned), kind)).prop_map(
+            |(text, field, kind)| if kind == 0 { Query::Phrase { field, text, slop: 0 } } else { Query::Words { field, text } },
+        );
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let some = |count: Range<usize>| prop::collection::vec(inner.clone(), count);
+            let boolean = |(must, should, must_not)| Query::Boolean { must, should, must_not };
+            prop_oneof![
+                2 => some(1..3).prop_map(move |must| boolean((must, Vec::new(), Vec::new()))),
+                1 => (some(0..4), some(0..3), some(0..2)).prop_map(boolean),
+                1 => inner.clone().prop_map(|query| Query::Boost { query: Box::new(query), factor: 2.0 }),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Whichever way a query goes: tantivy's own, for which every query can be compiled, says what is right.
+        #[test]
+        fn our_searches_find_what_tantivy_finds(
+            segments in prop::collection::vec(prop::collection::vec((texts(), texts()), 1..8), 1..4),
+            queries in prop::collection::vec(queries(), 40),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("words-0");
+            let schema = Schema::builder().text("english").text_in("german", Language::German).build().unwrap();
+            let WordsCommit { opstamp, mut meta, .. } = WordsWriter::create(&path, &schema).unwrap();
+            let mut writer = WordsWriter::open(&path, &schema, &meta, opstamp).unwrap();
+            let mut number = 0;
+            for segment in segments {
+                for (english, german) in segment {
+                    let values = [("english", Value::Text(english)), ("german", Value::Text(german))];
+                    writer.add(number, |name| values.iter().find(|(field, _)| *field == name).map(|(_, value)| value)).unwrap();
+                    number += 1;
+                }
+                meta = writer.prepare(number).unwrap().meta;
+            }
+            let reader = WordsReader::open(&path, &schema, &meta).unwrap();
+            let searcher = reader.reader.searcher();
+            for query in &queries {
+                let mut found = reader.search(query, 100, None, &|_| None, |number| number).unwrap();
+                let compiled = reader.compiler(&|_| None).query(query, Reading::Words);
+                let place = Place { searcher: &searcher, numbers: reader.numbers_by_segment().unwrap(), among: None };
+                let mut expected = place.best(&*compiled, 100).unwrap();
+                found.sort_by_key(|(number, _)| *number);
+                expected.sort_by_key(|(number, _)| *number);
+                let numbers = |all: &[(u64, f32)]| all.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+                prop_assert_eq!(numbers(&found), numbers(&expected), "{}", query);
+                for ((_, ours), (_, theirs)) in found.iter().zip(&expected) {
+                    prop_assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{query}: {ours}, {theirs}");
+                }
+            }
+        }
+    }
+}
