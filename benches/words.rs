@@ -16,7 +16,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use fossick::{Index, Mode, Snapshot};
 use tantivy::collector::TopDocs;
-use tantivy::query::{BooleanQuery, Occur, PhraseQuery, Query, RegexQuery, TermQuery};
+use tantivy::query::{BooleanQuery, FuzzyTermQuery, Occur, PhraseQuery, Query, RegexQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::tokenizer::{Language, LowerCaser, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer};
 use tantivy::{IndexReader, ReloadPolicy, Searcher, Term};
@@ -96,6 +96,20 @@ impl Both {
         Asked { text, plain: false, direct: Box::new(RegexQuery::from_pattern(&pattern, self.field).expect("a pattern")) }
     }
 
+    /// A word, and another behind a minus.
+    fn without<'q>(&self, text: &'q str) -> Asked<'q> {
+        let (wanted, unwanted) = text.split_once(" -").expect("a minus");
+        let both = [(Occur::Must, wanted), (Occur::MustNot, unwanted)];
+        let clauses = both.map(|(occur, text)| (occur, self.clauses(Occur::Should, text)));
+        Asked { text, plain: false, direct: Box::new(BooleanQuery::new(clauses.into())) }
+    }
+
+    /// A word with a tilde behind it.
+    fn fuzzy<'q>(&self, text: &'q str) -> Asked<'q> {
+        let term = Term::from_field_text(self.field, text.trim_end_matches('~'));
+        Asked { text, plain: false, direct: Box::new(FuzzyTermQuery::new(term, 2, true)) }
+    }
+
     /// Whether both look for the same. Tantivy adds words up in the order in which it comes to them, so the last bits may differ.
     fn agree(&self, asked: &Asked<'_>) -> bool {
         let (theirs, ours) = (self.tantivy(&*asked.direct).1, self.fossick(asked, 1).1);
@@ -128,8 +142,11 @@ fn words(criterion: &mut Criterion) {
         }
         for (name, asked) in [
             ("both of 2 words", both.all("software AND patent")),
+            ("all of 3 words", both.all("software AND patent AND law")),
+            ("one word and not another", both.without("software -patent")),
             ("a phrase", both.phrase("\"software patent\"")),
             ("a prefix", both.prefix("softw*")),
+            ("a fuzzy word", both.fuzzy("sofware~")),
         ] {
             assert!(both.agree(&asked), "another query: {}", asked.text);
             both.compare(&mut group, &format!("{documents}/{name}"), &[asked]);
@@ -144,6 +161,16 @@ fn words(criterion: &mut Criterion) {
                 queries.iter().map(|query| both.any(query)).filter(|asked| both.agree(asked)).take(300).collect();
             assert!(same.len() == 300, "{} of {} queries are the same", same.len(), queries.len());
             both.compare(&mut group, &format!("{} abstracts/300 claims", documents.len()), &same);
+            // The last two words of each, as a person narrows a search down.
+            let last_two = |query: &String| {
+                let words: Vec<&str> = query.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3).collect();
+                words.last_chunk().map(|[first, second]| format!("{first} AND {second}"))
+            };
+            let pairs: Vec<String> = queries.iter().filter_map(last_two).collect();
+            let same: Vec<Asked<'_>> =
+                pairs.iter().map(|pair| both.all(pair)).filter(|asked| both.agree(asked)).take(300).collect();
+            assert!(same.len() == 300, "{} of {} pairs are the same", same.len(), pairs.len());
+            both.compare(&mut group, &format!("{} abstracts/300 pairs, both", documents.len()), &same);
         }
         None => {
             eprintln!("words: scifact is left out, because its files are not at {}", common::beir_folder("scifact").display())

@@ -182,14 +182,19 @@ impl<K: Ord, R: Fn(u64) -> K> First<K, R> {
         Self { limit, rank, first: Vec::new(), last: None }
     }
 
+    // What is here is all that happens to most documents of many.
+    #[inline]
     pub(super) fn offer(&mut self, number: u64, score: Score) {
         let is_behind = |(least, greatest): &(Score, K)| {
             let by_score = least.total_cmp(&score);
             by_score.then_with(|| (self.rank)(number).cmp(greatest)).is_gt()
         };
-        if self.last.as_ref().is_some_and(is_behind) {
-            return;
+        if !self.last.as_ref().is_some_and(is_behind) {
+            self.keep(number, score);
         }
+    }
+
+    fn keep(&mut self, number: u64, score: Score) {
         self.first.push((number, score));
         if self.first.len() == 2 * self.limit {
             let order = order(&self.rank);

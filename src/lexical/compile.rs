@@ -6,16 +6,16 @@ use std::iter::repeat;
 use std::ops::Bound;
 
 use tantivy::query::{
-    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, FuzzyTermQuery, Occur, PhraseQuery,
-    Query as Tantivy, RangeQuery, RegexPhraseQuery, TermQuery, TermSetQuery,
+    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, Occur, PhraseQuery, Query as Tantivy,
+    RangeQuery, RegexPhraseQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Score, Term};
 
 use super::analysis::Analyzers;
 use super::any_words::AnyWordsQuery;
-use super::beginning::BeginningQuery;
 use super::character::CharacterQuery;
+use super::expansion::{ExpansionQuery, Words};
 use super::tokenizer::lone;
 use super::writer::shortened;
 use super::{Analyzer, Fields, column};
@@ -321,7 +321,7 @@ impl<'a> Compiler<'a> {
             self.query(&whole, Reading::Words)
         };
         let begins = |fields: &[Field]| -> Box<dyn Tantivy> {
-            Box::new(BeginningQuery { fields: fields.to_vec(), beginning: beginning.clone() })
+            Box::new(ExpansionQuery { fields: fields.to_vec(), words: Words::Beginning(beginning.clone()) })
         };
         let beginning = match &target.written[..] {
             // Where there are stems alone, a word that is written out is found by its own.
@@ -353,18 +353,11 @@ impl<'a> Compiler<'a> {
             words
         };
         let around = |(text, distance): (String, u8)| -> Box<dyn Tantivy> {
-            let near = |field: &Field| -> Box<dyn Tantivy> {
-                let term = Term::from_field_text(*field, &text);
-                match distance {
-                    0 => Box::new(ConstScoreQuery::new(Box::new(TermQuery::new(term, IndexRecordOption::Basic)), 1.0)),
-                    _ => Box::new(FuzzyTermQuery::new(term, distance, true)),
-                }
-            };
-            match distance {
-                0 if !is_written || lone(&text).is_some() => word(&Term::from_field_text(target.field, &text)),
-                _ if is_written => once(target.written.iter().map(near)),
-                _ => near(&target.field),
+            if distance == 0 && (!is_written || lone(&text).is_some()) {
+                return word(&Term::from_field_text(target.field, &text));
             }
+            let fields = if is_written { target.written.clone() } else { vec![target.field] };
+            Box::new(ExpansionQuery { fields, words: Words::Near(text, distance) })
         };
         let ways = languages.iter().map(in_language).filter(|words| !words.is_empty());
         if reading == Reading::Whole {
@@ -510,7 +503,7 @@ impl<'a> Compiler<'a> {
 
 /// The score of all that a query matches, where they have the same one for sure.
 pub(super) fn score_of_all(query: &dyn Tantivy) -> Option<Score> {
-    (query.is::<BeginningQuery>() || query.is::<AllQuery>()).then_some(1.0)
+    (query.is::<ExpansionQuery>() || query.is::<AllQuery>()).then_some(1.0)
 }
 
 /// How many edits leave something of a word of that length.
@@ -543,15 +536,6 @@ fn next_to_each_other(terms: Vec<(usize, Term)>, slop: u32) -> Box<dyn Tantivy> 
     let mut phrase = RegexPhraseQuery::new_with_offset_and_slop(field, patterns, slop);
     phrase.set_max_expansions(u32::MAX);
     Box::new(phrase)
-}
-
-/// Any of them, of which each gives 1; no more where several hold.
-fn once(queries: impl Iterator<Item = Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
-    let mut queries: Vec<Box<dyn Tantivy>> = queries.collect();
-    match queries.len() {
-        1 => queries.swap_remove(0),
-        _ => Box::new(ConstScoreQuery::new(any(queries), 1.0)),
-    }
 }
 
 fn every(mut queries: Vec<Box<dyn Tantivy>>) -> Box<dyn Tantivy> {
@@ -615,12 +599,11 @@ mod tests {
     fn short_words_are_edited_less() {
         for (word, edits) in [("it", 0), ("検索", 0), ("cat", 1), ("house", 1), ("houses", 2)] {
             let compiled = compiled(&Query::fuzzy(word, 2));
-            match edits {
-                0 => assert!(!compiled.contains("Fuzzy"), "{word}: {compiled}"),
-                _ => assert!(compiled.contains(&format!("distance: {edits}")), "{word}: {compiled}"),
-            }
+            assert!(compiled.contains(&format!("Near({word:?}, {edits})")), "{word}: {compiled}");
         }
-        assert!(compiled(&Query::fuzzy("houses", 1)).contains("distance: 1"));
+        // A character alone is looked for in all its pairs.
+        assert!(compiled(&Query::fuzzy("検", 2)).contains("Character"));
+        assert!(compiled(&Query::fuzzy("houses", 1)).contains("Near(\"houses\", 1)"));
     }
 
     #[test]

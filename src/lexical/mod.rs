@@ -8,13 +8,13 @@
 
 mod analysis;
 mod any_words;
-mod beginning;
 mod best;
 mod character;
 mod columns;
 mod compile;
 mod cursor;
 mod directory;
+mod expansion;
 mod explain;
 mod intersection;
 mod reader;

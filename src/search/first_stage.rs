@@ -70,7 +70,7 @@ impl FirstStage {
         let begun = Instant::now();
         let documents = snapshot.documents()?;
         response.timings.read += begun.elapsed();
-        let key = |number: u64| documents.key(number).unwrap_or_default();
+        let key = |number: u64| documents.ordered_key(number);
         let number_of = |key: &str| documents.number(key);
 
         let kept = search.kept(mode, &question.text);
@@ -243,7 +243,7 @@ fn by_vector(
         _ => {
             let eligible = Eligible { documents: among, fields: fields.as_deref() };
             let depth = search.depths.1.unwrap_or(search.candidates);
-            passages.nearest(&direction, depth, eligible, |number| documents.key(number).unwrap_or_default())
+            passages.nearest(&direction, depth, eligible, |number| documents.ordered_key(number))
         }
     };
     response.timings.semantic = begun.elapsed();

@@ -12,7 +12,7 @@ use super::columns::{DIGEST, END, FIELD, KEY, NUMBER, ORDINAL, PASSAGES, START, 
 use super::compaction::Extent;
 use super::contents::{Content, Contents};
 use super::files::{FileRecord, SoundFiles};
-use super::keys::Texts;
+use super::keys::{Keys, OrderedKey, Texts};
 use super::lock::{Announced, ReaderPin};
 use super::table::{Table, manifest_name};
 use super::thread::LanceThread;
@@ -31,15 +31,19 @@ pub(super) const ADDRESS: &str = "_rowaddr";
 pub(crate) struct DocumentIndex {
     numbers: Vec<u64>,
     addresses: Vec<u64>,
-    keys: Texts,
+    keys: Keys,
     /// Positions in the order of keys, sorted when a key is first looked up.
     by_key: OnceLock<Vec<u32>>,
 }
 
 impl DocumentIndex {
     fn position(&self, number: u64) -> Option<usize> {
+        let (first, last) = (*self.numbers.first()?, *self.numbers.last()?);
+        let place = usize::try_from(number.checked_sub(first)?).ok()?;
         // Where nothing was deleted, numbers follow each other; otherwise a number is before the place that it would have then.
-        let place = usize::try_from(number.checked_sub(*self.numbers.first()?)?).ok()?;
+        if last - first == self.numbers.len() as u64 - 1 {
+            return (number <= last).then_some(place);
+        }
         match self.numbers.get(place) {
             Some(found) if *found == number => Some(place),
             _ => self.numbers[..place.min(self.numbers.len())].binary_search(&number).ok(),
@@ -51,11 +55,16 @@ impl DocumentIndex {
         self.position(number).and_then(|at| self.keys.get(at))
     }
 
+    /// The key of a document, to be compared with those of others.
+    pub(crate) fn ordered_key(&self, number: u64) -> Option<OrderedKey<'_>> {
+        self.position(number).and_then(|at| self.keys.ordered(at))
+    }
+
     /// The number of the document with that key.
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
         let sorted = self.by_key.get_or_init(|| {
             let mut positions: Vec<u32> = (0..self.keys.len() as u32).collect();
-            positions.sort_unstable_by_key(|&at| self.keys.get(at as usize));
+            positions.sort_unstable_by_key(|&at| self.keys.ordered(at as usize));
             positions
         });
         let found = sorted.binary_search_by_key(&Some(key), |&at| self.keys.get(at as usize)).ok()?;
@@ -234,7 +243,7 @@ impl Generation {
             keys = places.iter().filter_map(|place| keys.get(*place)).collect();
             numbers.sort_unstable();
         }
-        Ok(DocumentIndex { numbers, addresses, keys, by_key: OnceLock::new() })
+        Ok(DocumentIndex { numbers, addresses, keys: keys.into(), by_key: OnceLock::new() })
     }
 
     /// Number and digest of each document by its key, and all numbers, for the writer.
@@ -492,7 +501,7 @@ mod tests {
     fn a_document_is_found_by_its_number_whatever_was_deleted_before_it() {
         for numbers in [vec![], vec![7], vec![7, 8, 9], vec![3, 4, 7, 8, 20, 1000]] {
             let keys = numbers.iter().map(u64::to_string).collect::<Vec<_>>();
-            let keys = keys.iter().map(String::as_str).collect();
+            let keys = keys.iter().map(String::as_str).collect::<Texts>().into();
             let index = DocumentIndex { addresses: numbers.clone(), numbers: numbers.clone(), keys, by_key: OnceLock::new() };
             for number in (0..1100).chain([u64::MAX]) {
                 let expected = numbers.contains(&number).then(|| number.to_string());
