@@ -82,10 +82,6 @@ impl Analyzers {
         tokens
     }
 
-    pub(super) fn of(&self, language: Language) -> Analyzer {
-        self.in_all(&[language])
-    }
-
     fn one(&self, language: Language) -> TextAnalyzer {
         let made = self.made.iter().find(|(known, _)| *known == language);
         made.map_or_else(|| analyzer(language), |(_, analyzer)| analyzer.clone())

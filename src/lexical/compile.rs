@@ -10,6 +10,7 @@ use tantivy::query::{
     RangeQuery, RegexPhraseQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::tokenizer::Token;
 use tantivy::{Score, Term};
 
 use super::analysis::Analyzers;
@@ -32,6 +33,8 @@ pub(super) struct Compiler<'a> {
     pub(super) analyzers: &'a Analyzers,
     /// The number of the document with a key.
     pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
+    /// Copies of those that were used, by their languages: each clause is cut several times, and a copy takes longer than a word.
+    used: RefCell<Vec<(Vec<Language>, Analyzer)>>,
     /// Of texts that were looked at, whether a language has nothing but stop words in them: each clause is asked several times.
     silent: RefCell<HashMap<String, Vec<(Language, bool)>>>,
 }
@@ -102,7 +105,20 @@ impl<'a> Compiler<'a> {
         analyzers: &'a Analyzers,
         number_of: &'a dyn Fn(&str) -> Option<u64>,
     ) -> Self {
-        Self { schema, fields, analyzers, number_of, silent: RefCell::default() }
+        Self { schema, fields, analyzers, number_of, used: RefCell::default(), silent: RefCell::default() }
+    }
+
+    /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does.
+    fn tokens(&self, languages: &[Language], text: &str, each: impl FnMut(&Token)) {
+        let mut used = self.used.borrow_mut();
+        match used.iter_mut().find(|(known, _)| known == languages) {
+            Some((_, analyzer)) => analyzer.tokens(text, each),
+            None => {
+                let mut analyzer = self.analyzers.in_all(languages);
+                analyzer.tokens(text, each);
+                used.push((languages.to_vec(), analyzer));
+            }
+        }
     }
 
     /// What a query matches, with its scores.
@@ -253,11 +269,11 @@ impl<'a> Compiler<'a> {
         let Some(target) = self.target(field) else { return Vec::new() };
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut words: Vec<Counted> = Vec::new();
-        self.analyzers.in_all(&target.languages).words(text, |word| match places.get(word) {
+        self.tokens(&target.languages, text, |token| match places.get(&token.text) {
             Some(&place) => words[place].2 += 1,
             None if words.len() < MOST_WORDS => {
-                places.insert(word.to_owned(), words.len());
-                words.push((Term::from_field_text(target.field, word), word.to_owned(), 1));
+                places.insert(token.text.clone(), words.len());
+                words.push((Term::from_field_text(target.field, &token.text), token.text.clone(), 1));
             }
             None => {}
         });
@@ -268,7 +284,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn unread(&self, field: Option<&str>, text: &str) -> Option<usize> {
         let target = self.target(field)?;
         let (mut words, mut unread) = (HashSet::new(), None);
-        self.analyzers.in_all(&target.languages).tokens(text, |token| {
+        self.tokens(&target.languages, text, |token| {
             if words.len() < MOST_WORDS {
                 words.insert(token.text.clone());
             } else if !words.contains(&token.text) {
@@ -294,7 +310,7 @@ impl<'a> Compiler<'a> {
         let Some(target) = self.target(field) else { return Vec::new() };
         let in_language = |language: &Language| -> Option<Vec<(usize, Term)>> {
             let mut terms = Vec::new();
-            self.analyzers.of(*language).tokens(text, |token| {
+            self.tokens(&[*language], text, |token| {
                 terms.push((token.position, Term::from_field_text(target.field, &token.text)));
             });
             terms.truncate(MOST_WORDS);
@@ -345,7 +361,7 @@ impl<'a> Compiler<'a> {
         let languages = if is_written { vec![Language::Neutral] } else { target.languages };
         let in_language = |language: &Language| -> Vec<(String, u8)> {
             let mut words = Vec::new();
-            self.analyzers.of(*language).tokens(text, |token| {
+            self.tokens(&[*language], text, |token| {
                 let written = text.get(token.offset_from..token.offset_to).unwrap_or_default();
                 words.push((token.text.clone(), distance.min(most_edits(written))));
             });
@@ -443,7 +459,7 @@ impl<'a> Compiler<'a> {
             return *is_silent;
         }
         let mut words = 0;
-        self.analyzers.of(language).words(text, |_| words += 1);
+        self.tokens(&[language], text, |_| words += 1);
         silent.entry(text.to_owned()).or_default().push((language, words == 0));
         words == 0
     }
