@@ -30,6 +30,8 @@ pub(super) const ADDRESS: &str = "_rowaddr";
 /// The documents of a generation, by number.
 pub(crate) struct DocumentIndex {
     numbers: Vec<u64>,
+    /// Whether each is the one before and 1, as where nothing was deleted.
+    gapless: bool,
     addresses: Vec<u64>,
     keys: Keys,
     /// Positions in the order of keys, sorted when a key is first looked up.
@@ -37,13 +39,18 @@ pub(crate) struct DocumentIndex {
 }
 
 impl DocumentIndex {
+    /// Of numbers in ascending order.
+    fn new(numbers: Vec<u64>, addresses: Vec<u64>, keys: Texts) -> Self {
+        let gapless = numbers.is_sorted_by(|number, next| number.checked_add(1) == Some(*next));
+        Self { numbers, gapless, addresses, keys: keys.into(), by_key: OnceLock::new() }
+    }
+
     fn position(&self, number: u64) -> Option<usize> {
-        let (first, last) = (*self.numbers.first()?, *self.numbers.last()?);
-        let place = usize::try_from(number.checked_sub(first)?).ok()?;
-        // Where nothing was deleted, numbers follow each other; otherwise a number is before the place that it would have then.
-        if last - first == self.numbers.len() as u64 - 1 {
-            return (number <= last).then_some(place);
+        let place = usize::try_from(number.checked_sub(*self.numbers.first()?)?).ok()?;
+        if self.gapless {
+            return (place < self.numbers.len()).then_some(place);
         }
+        // A number is before the place that it would have if nothing had been deleted.
         match self.numbers.get(place) {
             Some(found) if *found == number => Some(place),
             _ => self.numbers[..place.min(self.numbers.len())].binary_search(&number).ok(),
@@ -243,7 +250,7 @@ impl Generation {
             keys = places.iter().filter_map(|place| keys.get(*place)).collect();
             numbers.sort_unstable();
         }
-        Ok(DocumentIndex { numbers, addresses, keys: keys.into(), by_key: OnceLock::new() })
+        Ok(DocumentIndex::new(numbers, addresses, keys))
     }
 
     /// Number and digest of each document by its key, and all numbers, for the writer.
@@ -499,14 +506,17 @@ mod tests {
 
     #[test]
     fn a_document_is_found_by_its_number_whatever_was_deleted_before_it() {
-        for numbers in [vec![], vec![7], vec![7, 8, 9], vec![3, 4, 7, 8, 20, 1000]] {
+        for numbers in [vec![], vec![7], vec![7, 8, 9], vec![3, 4, 7, 8, 20, 1000], vec![7, 9]] {
             let keys = numbers.iter().map(u64::to_string).collect::<Vec<_>>();
-            let keys = keys.iter().map(String::as_str).collect::<Texts>().into();
-            let index = DocumentIndex { addresses: numbers.clone(), numbers: numbers.clone(), keys, by_key: OnceLock::new() };
+            let keys = keys.iter().map(String::as_str).collect();
+            let index = DocumentIndex::new(numbers.clone(), numbers.clone(), keys);
             for number in (0..1100).chain([u64::MAX]) {
                 let expected = numbers.contains(&number).then(|| number.to_string());
                 assert_eq!(index.key(number), expected.as_deref(), "{number} of {numbers:?}");
             }
         }
+        // A table that has a number twice is damaged; nothing else is taken for the one that it lacks.
+        let keys = ["7", "also 7", "9"].into_iter().collect();
+        assert_eq!(DocumentIndex::new(vec![7, 7, 9], vec![0, 1, 2], keys).position(8), None);
     }
 }
