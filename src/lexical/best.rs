@@ -182,7 +182,7 @@ impl<K: Ord, R: Fn(u64) -> K> First<K, R> {
         Self { limit, rank, first: Vec::new(), last: None }
     }
 
-    // What is here is all that happens to most documents of many.
+    // Most documents are behind the last and go no further than this; the rest is in `keep`.
     #[inline]
     pub(super) fn offer(&mut self, number: u64, score: Score) {
         let is_behind = |(least, greatest): &(Score, K)| {

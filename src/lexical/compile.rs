@@ -31,10 +31,10 @@ pub(super) struct Compiler<'a> {
     pub(super) schema: &'a Schema,
     pub(super) fields: &'a Fields,
     pub(super) analyzers: &'a Analyzers,
+    /// Copies of analyses, by their languages: each clause is cut several times, and a copy takes longer than a word.
+    copies: RefCell<Vec<(Vec<Language>, Analyzer)>>,
     /// The number of the document with a key.
     pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
-    /// Copies of those that were used, by their languages: each clause is cut several times, and a copy takes longer than a word.
-    used: RefCell<Vec<(Vec<Language>, Analyzer)>>,
     /// Of texts that were looked at, whether a language has nothing but stop words in them: each clause is asked several times.
     silent: RefCell<HashMap<String, Vec<(Language, bool)>>>,
 }
@@ -105,18 +105,18 @@ impl<'a> Compiler<'a> {
         analyzers: &'a Analyzers,
         number_of: &'a dyn Fn(&str) -> Option<u64>,
     ) -> Self {
-        Self { schema, fields, analyzers, number_of, used: RefCell::default(), silent: RefCell::default() }
+        Self { schema, fields, analyzers, copies: RefCell::default(), number_of, silent: RefCell::default() }
     }
 
-    /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does.
+    /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does; it must not call for words itself.
     fn tokens(&self, languages: &[Language], text: &str, each: impl FnMut(&Token)) {
-        let mut used = self.used.borrow_mut();
-        match used.iter_mut().find(|(known, _)| known == languages) {
+        let mut copies = self.copies.borrow_mut();
+        match copies.iter_mut().find(|(known, _)| known == languages) {
             Some((_, analyzer)) => analyzer.tokens(text, each),
             None => {
                 let mut analyzer = self.analyzers.in_all(languages);
                 analyzer.tokens(text, each);
-                used.push((languages.to_vec(), analyzer));
+                copies.push((languages.to_vec(), analyzer));
             }
         }
     }
@@ -326,7 +326,7 @@ impl<'a> Compiler<'a> {
         let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
         // Unstemmed: a beginning has no ending.
         let (mut last, mut before) = (None, 0);
-        Analyzer::in_language(Language::Neutral).tokens(text, |token| {
+        self.tokens(&[Language::Neutral], text, |token| {
             if let Some((_, end, _)) = last.replace((token.offset_from, token.offset_to, token.text.clone())) {
                 before = end;
             }

@@ -28,7 +28,7 @@ pub(super) enum Words {
 impl Query for ExpansionQuery {
     fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
         let near = match (&self.words, self.fields.first()) {
-            (Words::Near(word, edits), Some(field)) => {
+            (Words::Near(word, edits @ 1..), Some(field)) => {
                 Some(FuzzyTermQuery::new(Term::from_field_text(*field, word), *edits, true).automaton()?)
             }
             _ => None,
@@ -39,17 +39,17 @@ impl Query for ExpansionQuery {
 
 struct ExpansionWeight {
     query: ExpansionQuery,
-    /// Tells which words are near.
+    /// Tells which words are near, where those are not the word alone.
     near: Option<DfaWrapper>,
 }
 
-/// A word of a dictionary.
-type Place = (Arc<InvertedIndexReader>, TermInfo);
-
 impl ExpansionWeight {
-    /// Where the postings of all such words of a segment are.
-    fn words(&self, segment: &SegmentReader) -> tantivy::Result<Vec<Place>> {
-        let mut words = Vec::new();
+    /// Calls `each` with every such word of a segment. There may be as many as documents, so nothing is kept of them.
+    fn each_word(
+        &self,
+        segment: &SegmentReader,
+        each: &mut dyn FnMut(&Arc<InvertedIndexReader>, &TermInfo) -> tantivy::Result<()>,
+    ) -> tantivy::Result<()> {
         for field in &self.query.fields {
             let index = segment.inverted_index(*field)?;
             match (&self.query.words, &self.near) {
@@ -61,70 +61,89 @@ impl ExpansionWeight {
                     };
                     let mut found = range.without_keys().into_stream()?;
                     while found.advance() {
-                        words.push((index.clone(), found.value().clone()));
+                        each(&index, found.value())?;
                     }
                 }
                 (Words::Near(..), Some(near)) => {
                     let mut found = index.terms().search(near).without_keys().into_stream()?;
                     while found.advance() {
-                        words.push((index.clone(), found.value().clone()));
+                        each(&index, found.value())?;
                     }
                 }
-                (Words::Near(..), None) => {}
+                (Words::Near(word, _), None) => {
+                    if let Some(found) = index.terms().get(word)? {
+                        each(&index, &found)?;
+                    }
+                }
             }
         }
-        Ok(words)
+        Ok(())
     }
 }
 
 /// Calls `each` with the documents that have a word, many at once.
-fn each_block((index, word): &Place, mut each: impl FnMut(&[DocId])) -> tantivy::Result<()> {
+fn each_block(index: &InvertedIndexReader, word: &TermInfo, mut each: impl FnMut(&[DocId])) -> tantivy::Result<()> {
     let mut postings = index.read_block_postings_from_terminfo(word, IndexRecordOption::Basic)?;
     while !postings.docs().is_empty() {
-        each(postings.docs());
+        // No more than tantivy gives at once.
+        postings.docs().chunks(COLLECT_BLOCK_BUFFER_LEN).for_each(&mut each);
         postings.advance();
     }
     Ok(())
 }
 
-/// The documents that have any of some words.
-fn union(words: &[Place], segment: &SegmentReader) -> tantivy::Result<BitSetDocSet> {
-    let mut union = BitSet::with_max_value(segment.max_doc());
-    for word in words {
-        each_block(word, |documents| {
-            for document in documents {
-                union.insert(*document);
-            }
-        })?;
-    }
-    Ok(BitSetDocSet::from(union))
+fn insert(into: &mut BitSet, index: &InvertedIndexReader, word: &TermInfo) -> tantivy::Result<()> {
+    each_block(index, word, |documents| {
+        for document in documents {
+            into.insert(*document);
+        }
+    })
 }
 
 impl Weight for ExpansionWeight {
     fn scorer(&self, segment: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        let documents = union(&self.words(segment)?, segment)?;
-        Ok(Box::new(ConstScorer::new(documents, boost)))
+        let mut documents = BitSet::with_max_value(segment.max_doc());
+        self.each_word(segment, &mut |index, word| insert(&mut documents, index, word))?;
+        Ok(Box::new(ConstScorer::new(BitSetDocSet::from(documents), boost)))
     }
 
     fn for_each_no_score(&self, segment: &SegmentReader, each: &mut dyn FnMut(&[DocId])) -> tantivy::Result<()> {
-        let words = self.words(segment)?;
-        if let [only] = &words[..] {
-            // Its documents come in order, each once.
-            return each_block(only, each);
+        let (mut first, mut several) = (None, None);
+        self.each_word(segment, &mut |index, word| match (&mut several, &first) {
+            (Some(several), _) => insert(several, index, word),
+            (None, None) => {
+                first = Some((index.clone(), word.clone()));
+                Ok(())
+            }
+            (None, Some((index_of_first, first))) => {
+                let several = several.insert(BitSet::with_max_value(segment.max_doc()));
+                insert(several, index_of_first, first)?;
+                insert(several, index, word)
+            }
+        })?;
+        match (several, first) {
+            (Some(several), _) => {
+                let mut documents = BitSetDocSet::from(several);
+                let mut some = [0; COLLECT_BLOCK_BUFFER_LEN];
+                let mut count = some.len();
+                while count == some.len() {
+                    count = documents.fill_buffer(&mut some);
+                    each(&some[..count]);
+                }
+                Ok(())
+            }
+            // The documents of one word come in order, each once.
+            (None, Some((index, only))) => each_block(&index, &only, each),
+            (None, None) => Ok(()),
         }
-        let mut documents = union(&words, segment)?;
-        let mut some = [0; COLLECT_BLOCK_BUFFER_LEN];
-        let mut count = some.len();
-        while count == some.len() {
-            count = documents.fill_buffer(&mut some);
-            each(&some[..count]);
-        }
-        Ok(())
     }
 
     fn explain(&self, segment: &SegmentReader, document: DocId) -> tantivy::Result<Explanation> {
         match self.scorer(segment, 1.0)?.seek(document) == document {
-            true => Ok(Explanation::new("has such a word", 1.0)),
+            true => Ok(match self.query.words {
+                Words::Beginning(_) => Explanation::new("has a word with that beginning", 1.0),
+                Words::Near(..) => Explanation::new("has a word that is near", 1.0),
+            }),
             false => Err(TantivyError::InvalidArgument(format!("document {document} has no such word"))),
         }
     }

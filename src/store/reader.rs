@@ -30,7 +30,7 @@ pub(super) const ADDRESS: &str = "_rowaddr";
 /// The documents of a generation, by number.
 pub(crate) struct DocumentIndex {
     numbers: Vec<u64>,
-    /// Whether each is the one before and 1, as where nothing was deleted.
+    /// Whether each number is one more than the one before, as where nothing was deleted.
     gapless: bool,
     addresses: Vec<u64>,
     keys: Keys,
