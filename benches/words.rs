@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use fossick::{Index, Mode, Snapshot};
-use tantivy::collector::TopDocs;
+use tantivy::collector::{Count, TopDocs};
 use tantivy::query::{BooleanQuery, FuzzyTermQuery, Occur, PhraseQuery, Query, RegexQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::tokenizer::{Language, LowerCaser, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer};
@@ -110,10 +110,14 @@ impl Both {
         Asked { text, plain: false, direct: Box::new(FuzzyTermQuery::new(term, 2, true)) }
     }
 
-    /// Whether both look for the same. Tantivy adds words up in the order in which it comes to them, so the last bits may differ.
+    /// Whether both look for the same: as many documents match, and the first scores alike. Tantivy adds words up in the order in which it
+    /// comes to them, so the last bits may differ.
     fn agree(&self, asked: &Asked<'_>) -> bool {
         let (theirs, ours) = (self.tantivy(&*asked.direct).1, self.fossick(asked, 1).1);
-        theirs > 0.0 && (theirs - ours).abs() <= 1e-6 * theirs
+        let search = self.snapshot.search(asked.text).mode(Mode::Lexical).limit(1).count_total();
+        let counted = if asked.plain { search.plain() } else { search }.run().expect("an answer").total;
+        let matching = self.searcher.search(&*asked.direct, &Count).expect("a count") as u64;
+        counted == Some(matching) && theirs > 0.0 && (theirs - ours).abs() <= 1e-6 * theirs
     }
 
     /// The time of all queries, one after the other.
