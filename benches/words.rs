@@ -2,8 +2,9 @@
 //!
 //! A good answer: less, and never more than 1.15 times as much. Both look at the same words on disk; fossick also breaks ties the
 //! same way always, sums in f64, and names documents by their numbers, and its time is that of the leg and of what restricts it
-//! (`lexical` and `filter` of `Response::timings`), which includes the query's analysis. Generated texts have each of 48 words in
-//! most documents, so that no word tells much, and beginnings and edits tantivy looks for among the stems of those; scifact, where its files are, has words as unequal as in any language.
+//! (`lexical` and `filter` of `Response::timings`), which includes the query's analysis. Beginnings and edits tantivy looks for among
+//! stems, fossick among the words as they are written. Generated texts have each of 48 words in most documents, so that no word tells
+//! much; scifact, where its files are, has words as unequal as in any language.
 //!
 //! `cargo bench --profile dev --bench words`
 #![allow(missing_docs, clippy::expect_used)]

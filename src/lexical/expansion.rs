@@ -159,7 +159,7 @@ fn end(beginning: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeSet, HashSet};
 
     use proptest::prelude::*;
     use tantivy::collector::DocSetCollector;
@@ -229,7 +229,7 @@ mod tests {
                     let expected: BTreeSet<DocId> =
                         (0..).zip(&texts).filter(|(_, (one, two))| holds(one) || holds(two)).map(|(at, _)| at).collect();
                     let query = ExpansionQuery { fields: fields.to_vec(), words };
-                    let numbers = |found: std::collections::HashSet<DocAddress>| found.iter().map(|at| at.doc_id).collect::<BTreeSet<_>>();
+                    let numbers = |found: HashSet<DocAddress>| found.iter().map(|at| at.doc_id).collect::<BTreeSet<_>>();
                     let found = numbers(searcher.search(&query, &DocSetCollector).unwrap());
                     prop_assert_eq!(&found, &expected, "{:?}", query);
                     // Beside another clause, tantivy moves through them with a scorer.
