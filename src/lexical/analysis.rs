@@ -1,7 +1,9 @@
 //! Text to words: split at what is neither letter nor digit, lower case, without the stop words of its language, stemmed.
 
-use std::collections::{BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::{Deref, DerefMut, Range};
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use tantivy::tokenizer::{LowerCaser, RemoveLongFilter, StopWordFilter, TextAnalyzer, Token};
@@ -59,6 +61,7 @@ pub(super) fn languages(schema: &Schema) -> BTreeSet<Language> {
 }
 
 /// The analyses of some languages, made once: their lists of stop words take longer than a query.
+#[derive(Default)]
 pub(super) struct Analyzers {
     made: Vec<(Language, TextAnalyzer)>,
 }
@@ -68,62 +71,109 @@ impl Analyzers {
         Self { made: languages.iter().map(|&language| (language, analyzer(language))).collect() }
     }
 
-    /// In all of those.
-    pub(super) fn in_all(&self, languages: &[Language]) -> Analyzer {
-        Analyzer { inner: languages.iter().map(|language| self.one(*language)).collect() }
+    /// The words of a text in a language.
+    pub(super) fn tokens(&mut self, language: Language, text: &str) -> Vec<Token> {
+        let at = self.made.iter().position(|(known, _)| *known == language).unwrap_or_else(|| {
+            self.made.push((language, analyzer(language)));
+            self.made.len() - 1
+        });
+        let mut tokens = Vec::new();
+        self.made[at].1.token_stream(text).process(&mut |token| tokens.push(token.clone()));
+        tokens
+    }
+}
+
+/// What the texts of one query are cut into, once in each language: a clause is asked for its words several times.
+pub(super) struct Cuts<'a> {
+    analyzers: RefCell<Spare<'a, Analyzers>>,
+    known: RefCell<HashMap<String, Vec<Cut>>>,
+}
+
+/// The words of a text in a language, in order.
+type Cut = (Language, Rc<[Token]>);
+
+impl<'a> Cuts<'a> {
+    pub(super) fn new(analyzers: Spare<'a, Analyzers>) -> Self {
+        Self { analyzers: RefCell::new(analyzers), known: RefCell::default() }
     }
 
-    /// The words of a text in one of them.
-    pub(super) fn tokens(&mut self, language: Language, text: &str) -> Vec<Token> {
-        let mut tokens = Vec::new();
-        if let Some((_, analyzer)) = self.made.iter_mut().find(|(known, _)| *known == language) {
-            analyzer.token_stream(text).process(&mut |token| tokens.push(token.clone()));
+    /// The words of a text in a language, in order.
+    pub(super) fn of(&self, language: Language, text: &str) -> Rc<[Token]> {
+        let mut known = self.known.borrow_mut();
+        if let Some((_, tokens)) = known.get(text).and_then(|known| known.iter().find(|(known, _)| *known == language)) {
+            return tokens.clone();
         }
+        let tokens: Rc<[Token]> = self.analyzers.borrow_mut().tokens(language, text).into();
+        known.entry(text.to_owned()).or_default().push((language, tokens.clone()));
         tokens
     }
 
-    fn one(&self, language: Language) -> TextAnalyzer {
-        let made = self.made.iter().find(|(known, _)| *known == language);
-        made.map_or_else(|| analyzer(language), |(_, analyzer)| analyzer.clone())
+    /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does.
+    pub(super) fn in_all(&self, languages: &[Language], text: &str, mut each: impl FnMut(&Token)) {
+        let mut distinct = Distinct::of(languages.len());
+        for language in languages {
+            self.of(*language, text).iter().filter(|token| distinct.is_new(token)).for_each(&mut each);
+        }
     }
 }
 
-/// Analyses that are used again, with the stems that they remember.
-#[derive(Default)]
-pub(crate) struct SpareAnalyzers(Mutex<Vec<Analyzer>>);
+/// Passes each word of a text in several languages once, where two of them make it alike.
+struct Distinct {
+    several: bool,
+    known: HashSet<(usize, String)>,
+}
 
-impl SpareAnalyzers {
-    /// One that nobody uses; made for the schema where there is none.
-    pub(crate) fn take(&self, schema: &Schema) -> SpareAnalyzer<'_> {
+impl Distinct {
+    fn of(languages: usize) -> Self {
+        Self { several: languages > 1, known: HashSet::new() }
+    }
+
+    fn is_new(&mut self, token: &Token) -> bool {
+        !self.several || self.known.insert((token.offset_from, token.text.clone()))
+    }
+}
+
+/// What is used again, by one at a time: analyses, with the stems that they remember.
+pub(crate) struct Spares<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Spares<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Default> Spares<T> {
+    /// One that nobody uses; made where there is none.
+    pub(crate) fn take(&self, make: impl FnOnce() -> T) -> Spare<'_, T> {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        SpareAnalyzer { home: self, analyzer: spare.unwrap_or_else(|| Analyzer::of(schema)) }
+        Spare { home: self, inner: spare.unwrap_or_else(make) }
     }
 }
 
-/// An analysis that goes back when it is let go.
-pub(crate) struct SpareAnalyzer<'a> {
-    home: &'a SpareAnalyzers,
-    analyzer: Analyzer,
+/// One that goes back when it is let go.
+pub(crate) struct Spare<'a, T: Default> {
+    home: &'a Spares<T>,
+    inner: T,
 }
 
-impl Deref for SpareAnalyzer<'_> {
-    type Target = Analyzer;
+impl<T: Default> Deref for Spare<'_, T> {
+    type Target = T;
 
-    fn deref(&self) -> &Analyzer {
-        &self.analyzer
+    fn deref(&self) -> &T {
+        &self.inner
     }
 }
 
-impl DerefMut for SpareAnalyzer<'_> {
-    fn deref_mut(&mut self) -> &mut Analyzer {
-        &mut self.analyzer
+impl<T: Default> DerefMut for Spare<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
     }
 }
 
-impl Drop for SpareAnalyzer<'_> {
+impl<T: Default> Drop for Spare<'_, T> {
     fn drop(&mut self) {
-        let analyzer = std::mem::take(&mut self.analyzer);
-        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(analyzer);
+        let inner = std::mem::take(&mut self.inner);
+        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(inner);
     }
 }
 
@@ -145,11 +195,10 @@ impl Analyzer {
 
     /// Calls `each` with every word, in order, repeated where the text repeats it. A word that two languages make alike comes once.
     pub(super) fn tokens(&mut self, text: &str, mut each: impl FnMut(&Token)) {
-        let mut known: HashSet<(usize, String)> = HashSet::new();
-        let several = self.inner.len() > 1;
+        let mut distinct = Distinct::of(self.inner.len());
         for inner in &mut self.inner {
             inner.token_stream(text).process(&mut |token| {
-                if !several || known.insert((token.offset_from, token.text.clone())) {
+                if distinct.is_new(token) {
                     each(token);
                 }
             });

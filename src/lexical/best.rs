@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use tantivy::index::{InvertedIndexReader, SegmentReader};
 use tantivy::query::{Bm25StatisticsProvider, EnableScoring, Query};
-use tantivy::schema::Field;
-use tantivy::{DocId, Score, Searcher};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocId, Score, Searcher, Term};
 
 use crate::numbers::NumberSet;
 
@@ -20,10 +20,22 @@ pub(super) struct Place<'a> {
     /// The number of each document, by segment.
     pub(super) numbers: &'a [Box<[u64]>],
     /// The numbers that count, where not all do.
-    pub(super) among: Option<&'a NumberSet>,
+    among: Option<&'a NumberSet>,
+    /// By segment, a bit for each document, set where it does not count; empty where all do.
+    excluded: Vec<Vec<u64>>,
 }
 
-impl Place<'_> {
+/// What documents may not have.
+#[derive(Default)]
+pub(super) struct Excluded {
+    pub(super) words: Vec<Term>,
+    pub(super) others: Vec<Box<dyn Query>>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn new(searcher: &'a Searcher, numbers: &'a [Box<[u64]>], among: Option<&'a NumberSet>) -> Self {
+        Self { searcher, numbers, among, excluded: Vec::new() }
+    }
     /// The `limit` documents with the best scores, as (number, score); all others that tie with the last of them; and some just below. In no order.
     ///
     /// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
@@ -52,11 +64,44 @@ impl Place<'_> {
         Ok(best.into_found())
     }
 
+    /// From now on, what is excluded does not count.
+    pub(super) fn exclude(&mut self, excluded: &Excluded) -> tantivy::Result<()> {
+        let segments = self.searcher.segment_readers();
+        let weights = excluded.others.iter().map(|query| query.weight(EnableScoring::disabled_from_searcher(self.searcher)));
+        let weights = weights.collect::<tantivy::Result<Vec<_>>>()?;
+        self.excluded.clear();
+        for segment in segments {
+            let mut bits = vec![0_u64; segment.max_doc() as usize / 64 + 1];
+            let mut insert = |document: DocId| bits[document as usize / 64] |= 1 << (document % 64);
+            for term in &excluded.words {
+                let index = segment.inverted_index(term.field())?;
+                let Some(mut postings) = index.read_block_postings(term, IndexRecordOption::Basic)? else { continue };
+                while !postings.docs().is_empty() {
+                    postings.docs().iter().copied().for_each(&mut insert);
+                    postings.advance();
+                }
+            }
+            for weight in &weights {
+                weight.for_each_no_score(segment, &mut |documents| documents.iter().copied().for_each(&mut insert))?;
+            }
+            self.excluded.push(bits);
+        }
+        Ok(())
+    }
+
+    /// Whether some documents do not count, deleted ones aside.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.among.is_some() || !self.excluded.is_empty()
+    }
+
     /// Gives the number of a document of a segment, if it counts.
-    pub(super) fn eligible<'a>(&'a self, at: usize, segment: &'a SegmentReader) -> impl Fn(DocId) -> Option<u64> + 'a {
-        let (numbers, alive, among) =
-            (self.numbers.get(at).map_or(&[][..], |numbers| numbers), segment.alive_bitset(), self.among);
+    pub(super) fn eligible<'s>(&'s self, at: usize, segment: &'s SegmentReader) -> impl Fn(DocId) -> Option<u64> + 's {
+        let numbers = self.numbers.get(at).map_or(&[][..], |numbers| numbers);
+        let (alive, excluded, among) = (segment.alive_bitset(), self.excluded.get(at), self.among);
         move |document| {
+            if excluded.is_some_and(|excluded| excluded[document as usize / 64] >> (document % 64) & 1 == 1) {
+                return None;
+            }
             let number = *numbers.get(document as usize)?;
             let counts = alive.is_none_or(|alive| alive.is_alive(document)) && among.is_none_or(|among| among.contains(number));
             counts.then_some(number)

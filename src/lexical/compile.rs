@@ -1,6 +1,6 @@
 //! From the tree of a query, and from a filter, to what tantivy runs.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::iter::repeat;
 use std::ops::Bound;
@@ -13,13 +13,14 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::tokenizer::Token;
 use tantivy::{Score, Term};
 
-use super::analysis::Analyzers;
+use super::analysis::Cuts;
 use super::any_words::AnyWordsQuery;
+use super::best::Excluded;
 use super::character::CharacterQuery;
 use super::expansion::{ExpansionQuery, Words};
 use super::tokenizer::lone;
 use super::writer::shortened;
-use super::{Analyzer, Fields, column};
+use super::{Fields, column};
 use crate::query::{Comparison, Filter, MOST_SLOP, Query};
 use crate::schema::{FieldType, Language, Schema, Value};
 
@@ -30,13 +31,9 @@ pub(crate) const MOST_WORDS: usize = 1024;
 pub(super) struct Compiler<'a> {
     pub(super) schema: &'a Schema,
     pub(super) fields: &'a Fields,
-    pub(super) analyzers: &'a Analyzers,
-    /// Copies of analyses, by their languages: each clause is cut several times, and a copy takes longer than a word.
-    copies: RefCell<Vec<(Vec<Language>, Analyzer)>>,
+    pub(super) cuts: Cuts<'a>,
     /// The number of the document with a key.
     pub(super) number_of: &'a dyn Fn(&str) -> Option<u64>,
-    /// Of texts that were looked at, whether a language has nothing but stop words in them: each clause is asked several times.
-    silent: RefCell<HashMap<String, Vec<(Language, bool)>>>,
 }
 
 /// A word, and how often its BM25 counts.
@@ -91,36 +88,25 @@ impl Reading {
 }
 
 /// Words that are looked for in one field of tantivy.
-struct Target {
+struct Target<'a> {
     field: Field,
-    /// Where the words are as they are written; empty where nowhere.
-    written: Vec<Field>,
-    languages: Vec<Language>,
+    /// Where the words are as they are written.
+    written: &'a [Option<Field>],
+    languages: Cow<'a, [Language]>,
 }
 
-impl<'a> Compiler<'a> {
-    pub(super) fn new(
-        schema: &'a Schema,
-        fields: &'a Fields,
-        analyzers: &'a Analyzers,
-        number_of: &'a dyn Fn(&str) -> Option<u64>,
-    ) -> Self {
-        Self { schema, fields, analyzers, copies: RefCell::default(), number_of, silent: RefCell::default() }
+impl Target<'_> {
+    /// Where the words are as they are written; empty where nowhere.
+    fn written(&self) -> Vec<Field> {
+        self.written.iter().copied().flatten().collect()
     }
 
-    /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does; it must not call for words itself.
-    fn tokens(&self, languages: &[Language], text: &str, each: impl FnMut(&Token)) {
-        let mut copies = self.copies.borrow_mut();
-        match copies.iter_mut().find(|(known, _)| known == languages) {
-            Some((_, analyzer)) => analyzer.tokens(text, each),
-            None => {
-                let mut analyzer = self.analyzers.in_all(languages);
-                analyzer.tokens(text, each);
-                copies.push((languages.to_vec(), analyzer));
-            }
-        }
+    fn is_written(&self) -> bool {
+        self.written.iter().any(Option::is_some)
     }
+}
 
+impl Compiler<'_> {
     /// What a query matches, with its scores.
     pub(super) fn query(&self, query: &Query, reading: Reading) -> Box<dyn Tantivy> {
         match query {
@@ -205,6 +191,25 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// A query without what it excludes, and that; `None` where it excludes nothing, or looks for nothing else.
+    pub(super) fn apart(&self, query: &Query) -> Option<(Query, Excluded)> {
+        let Query::Boolean { must, should, must_not } = query else { return None };
+        if must_not.iter().all(|query| self.says_nothing(query))
+            || must.iter().chain(should).all(|query| self.says_nothing(query))
+        {
+            return None;
+        }
+        let wanted = Query::Boolean { must: must.clone(), should: should.clone(), must_not: Vec::new() };
+        let mut excluded = Excluded::default();
+        for query in must_not.iter().filter(|query| !self.says_nothing(query)) {
+            match self.union(query, Reading::Whole) {
+                Some(words) => excluded.words.extend(words.into_iter().map(|word| word.term)),
+                None => excluded.others.push(self.query(query, Reading::Whole)),
+            }
+        }
+        Some((wanted, excluded))
+    }
+
     /// The documents that meet a filter; its scores say nothing.
     pub(super) fn filter(&self, filter: &Filter) -> Box<dyn Tantivy> {
         match filter {
@@ -236,17 +241,15 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn target(&self, field: Option<&str>) -> Option<Target> {
+    fn target(&self, field: Option<&str>) -> Option<Target<'_>> {
         let Some(name) = field else {
-            let languages = self.fields.languages.clone();
-            let written = self.fields.written.iter().copied().flatten().collect();
-            return Some(Target { field: self.fields.words, written, languages });
+            let languages = Cow::Borrowed(self.fields.languages.as_slice());
+            return Some(Target { field: self.fields.words, written: &self.fields.written, languages });
         };
         let (place, field) = self.schema.fields().iter().enumerate().find(|(_, field)| field.name() == name)?;
         let own = self.fields.own.get(place).copied().flatten()?;
-        let language = field.language();
-        let written = self.fields.written.get(place).copied().flatten().into_iter().collect();
-        Some(Target { field: own, written, languages: vec![language] })
+        let written = self.fields.written.get(place..=place).unwrap_or_default();
+        Some(Target { field: own, written, languages: Cow::Owned(vec![field.language()]) })
     }
 
     /// The words of a text of which any may be there, and the pieces of it whose words have to be next to each other.
@@ -269,7 +272,7 @@ impl<'a> Compiler<'a> {
         let Some(target) = self.target(field) else { return Vec::new() };
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut words: Vec<Counted> = Vec::new();
-        self.tokens(&target.languages, text, |token| match places.get(&token.text) {
+        self.cuts.in_all(&target.languages, text, |token| match places.get(&token.text) {
             Some(&place) => words[place].2 += 1,
             None if words.len() < MOST_WORDS => {
                 places.insert(token.text.clone(), words.len());
@@ -284,7 +287,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn unread(&self, field: Option<&str>, text: &str) -> Option<usize> {
         let target = self.target(field)?;
         let (mut words, mut unread) = (HashSet::new(), None);
-        self.tokens(&target.languages, text, |token| {
+        self.cuts.in_all(&target.languages, text, |token| {
             if words.len() < MOST_WORDS {
                 words.insert(token.text.clone());
             } else if !words.contains(&token.text) {
@@ -309,11 +312,9 @@ impl<'a> Compiler<'a> {
     fn phrases(&self, field: Option<&str>, text: &str) -> Vec<Vec<(usize, Term)>> {
         let Some(target) = self.target(field) else { return Vec::new() };
         let in_language = |language: &Language| -> Option<Vec<(usize, Term)>> {
-            let mut terms = Vec::new();
-            self.tokens(&[*language], text, |token| {
-                terms.push((token.position, Term::from_field_text(target.field, &token.text)));
-            });
-            terms.truncate(MOST_WORDS);
+            let tokens = self.cuts.of(*language, text);
+            let term = |token: &Token| (token.position, Term::from_field_text(target.field, &token.text));
+            let terms: Vec<_> = tokens.iter().take(MOST_WORDS).map(term).collect();
             Some(terms).filter(|terms| !terms.is_empty())
         };
         let mut ways: Vec<Vec<(usize, Term)>> = target.languages.iter().filter_map(in_language).collect();
@@ -325,13 +326,9 @@ impl<'a> Compiler<'a> {
     fn prefix(&self, field: Option<&str>, text: &str) -> Box<dyn Tantivy> {
         let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
         // Unstemmed: a beginning has no ending.
-        let (mut last, mut before) = (None, 0);
-        self.tokens(&[Language::Neutral], text, |token| {
-            if let Some((_, end, _)) = last.replace((token.offset_from, token.offset_to, token.text.clone())) {
-                before = end;
-            }
-        });
-        let Some((_, _, beginning)) = last else { return Box::new(EmptyQuery) };
+        let tokens = self.cuts.of(Language::Neutral, text);
+        let Some((last, others)) = tokens.split_last() else { return Box::new(EmptyQuery) };
+        let (beginning, before) = (&last.text, others.last().map_or(0, |token| token.offset_to));
         let whole = || {
             let whole = Query::Words { field: field.map(str::to_owned), text: beginning.clone() };
             self.query(&whole, Reading::Words)
@@ -339,10 +336,10 @@ impl<'a> Compiler<'a> {
         let begins = |fields: &[Field]| -> Box<dyn Tantivy> {
             Box::new(ExpansionQuery { fields: fields.to_vec(), words: Words::Beginning(beginning.clone()) })
         };
-        let beginning = match &target.written[..] {
+        let beginning = match &target.written()[..] {
             // Where there are stems alone, a word that is written out is found by its own.
             [] => any(vec![begins(&[target.field]), whole()]),
-            written if lone(&beginning).is_some() => any(vec![begins(written), whole()]),
+            written if lone(beginning).is_some() => any(vec![begins(written), whole()]),
             written => begins(written),
         };
         let before =
@@ -357,22 +354,20 @@ impl<'a> Compiler<'a> {
     fn fuzzy(&self, field: Option<&str>, text: &str, distance: u8, reading: Reading) -> Box<dyn Tantivy> {
         let Some(target) = self.target(field) else { return Box::new(EmptyQuery) };
         // Stems are compared only where there is nothing else.
-        let is_written = !target.written.is_empty();
-        let languages = if is_written { vec![Language::Neutral] } else { target.languages };
+        let is_written = target.is_written();
+        let languages = if is_written { Cow::Owned(vec![Language::Neutral]) } else { target.languages.clone() };
         let in_language = |language: &Language| -> Vec<(String, u8)> {
-            let mut words = Vec::new();
-            self.tokens(&[*language], text, |token| {
+            let edited = |token: &Token| {
                 let written = text.get(token.offset_from..token.offset_to).unwrap_or_default();
-                words.push((token.text.clone(), distance.min(most_edits(written))));
-            });
-            words.truncate(MOST_WORDS);
-            words
+                (token.text.clone(), distance.min(most_edits(written)))
+            };
+            self.cuts.of(*language, text).iter().take(MOST_WORDS).map(edited).collect()
         };
         let around = |(text, distance): (String, u8)| -> Box<dyn Tantivy> {
             if distance == 0 && (!is_written || lone(&text).is_some()) {
                 return word(&Term::from_field_text(target.field, &text));
             }
-            let fields = if is_written { target.written.clone() } else { vec![target.field] };
+            let fields = if is_written { target.written() } else { vec![target.field] };
             Box::new(ExpansionQuery { fields, words: Words::Near(text, distance) })
         };
         let ways = languages.iter().map(in_language).filter(|words| !words.is_empty());
@@ -441,10 +436,10 @@ impl<'a> Compiler<'a> {
             Query::Words { field, text } | Query::Phrase { field, text, .. } | Query::Fuzzy { field, text, .. } => {
                 let Some(target) = self.target(field.as_deref()) else { return Vec::new() };
                 // As they are written, stop words are in the index.
-                let as_written = matches!(query, Query::Fuzzy { .. }) && !target.written.is_empty();
+                let as_written = matches!(query, Query::Fuzzy { .. }) && target.is_written();
                 let is_without =
                     |language: &Language| self.is_silent(if as_written { Language::Neutral } else { *language }, text);
-                target.languages.into_iter().filter(is_without).collect()
+                target.languages.iter().copied().filter(is_without).collect()
             }
             Query::Boost { query, .. } => self.languages_without(query),
             _ => Vec::new(),
@@ -453,15 +448,7 @@ impl<'a> Compiler<'a> {
 
     /// Whether a language has nothing but stop words in a text.
     fn is_silent(&self, language: Language, text: &str) -> bool {
-        let mut silent = self.silent.borrow_mut();
-        let known = silent.get(text).and_then(|known| known.iter().find(|(known, _)| *known == language));
-        if let Some((_, is_silent)) = known {
-            return *is_silent;
-        }
-        let mut words = 0;
-        self.tokens(&[language], text, |_| words += 1);
-        silent.entry(text.to_owned()).or_default().push((language, words == 0));
-        words == 0
+        self.cuts.of(language, text).is_empty()
     }
 
     /// Whether a query has no word to look for in any of its languages, and no condition.
@@ -586,6 +573,7 @@ fn unscored(query: Box<dyn Tantivy>) -> Box<dyn Tantivy> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::analysis::{Analyzers, Spares};
     use super::*;
     use crate::lexical::{Written, layout};
 
@@ -593,8 +581,9 @@ mod tests {
     fn compiled(query: &Query) -> String {
         let schema = Schema::builder().heading("title").text("body").build().unwrap();
         let (_, fields) = layout(&schema, Written::Beside);
-        let analyzers = Analyzers::new(&fields.languages);
-        let compiler = Compiler::new(&schema, &fields, &analyzers, &|_| None);
+        let analyzers = Spares::<Analyzers>::default();
+        let cuts = Cuts::new(analyzers.take(Analyzers::default));
+        let compiler = Compiler { schema: &schema, fields: &fields, cuts, number_of: &|_| None };
         format!("{:?}", compiler.query(query, Reading::Words))
     }
 

@@ -23,7 +23,7 @@ mod tokenizer;
 mod union;
 mod writer;
 
-pub(crate) use analysis::{Analyzer, SpareAnalyzer, SpareAnalyzers};
+pub(crate) use analysis::{Analyzer, Spare, Spares};
 pub(crate) use columns::Counts;
 pub(crate) use compile::{MOST_WORDS, most_edits};
 pub(crate) use reader::WordsReader;

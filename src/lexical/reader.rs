@@ -11,7 +11,7 @@ use tantivy::query::TermQuery;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
-use super::analysis::Analyzers;
+use super::analysis::{Analyzers, Cuts, Spares};
 use super::best::{First, Place};
 use super::columns::{Counts, Matches, ValueColumn, count, sorted};
 use super::compile::{Compiler, Reading, score_of_all};
@@ -33,7 +33,7 @@ pub(crate) struct WordsReader {
     reader: IndexReader,
     schema: Schema,
     fields: Fields,
-    analyzers: Analyzers,
+    analyzers: Spares<Analyzers>,
     /// The number of each document, by segment, once they are needed.
     numbers: OnceLock<Vec<Box<[u64]>>>,
 }
@@ -54,7 +54,7 @@ impl WordsReader {
             path: path.to_path_buf(),
             reader,
             schema: schema.clone(),
-            analyzers: Analyzers::new(&fields.languages),
+            analyzers: Spares::default(),
             fields,
             numbers: OnceLock::new(),
         })
@@ -104,13 +104,17 @@ impl WordsReader {
         if limit == 0 || among.is_some_and(|among| among.len() == 0) {
             return Ok(Vec::new());
         }
-        let place = Place { searcher: &searcher, numbers: self.numbers_by_segment()?, among };
+        let mut place = Place::new(&searcher, self.numbers_by_segment()?, among);
         let compiler = self.compiler(number_of);
         let mut first = First::new(limit, rank_of_equals);
-        let searched = if let Some(words) = compiler.union(query, Reading::Words) {
-            best_of_any(&place, &words, limit).map(|hits| first.extend(hits))
-        } else if let Some(words) = compiler.intersection(query) {
-            best_of_all(&place, &words, limit).map(|hits| first.extend(hits))
+        // What is excluded matters to our own searches alone; tantivy's have the query as it is.
+        let apart = compiler.apart(query);
+        let wanted = apart.as_ref().map_or(query, |(wanted, _)| wanted);
+        let mut exclude = || apart.as_ref().map_or(Ok(()), |(_, excluded)| place.exclude(excluded));
+        let searched = if let Some(words) = compiler.union(wanted, Reading::Words) {
+            exclude().and_then(|()| best_of_any(&place, &words, limit)).map(|hits| first.extend(hits))
+        } else if let Some(words) = compiler.intersection(wanted) {
+            exclude().and_then(|()| best_of_all(&place, &words, limit)).map(|hits| first.extend(hits))
         } else {
             let query = compiler.query(query, Reading::Words);
             match score_of_all(&*query) {
@@ -200,7 +204,7 @@ impl WordsReader {
         let searcher = self.reader.searcher();
         let documents = searcher.num_docs() as f64;
         let mut counts: HashMap<String, (f64, Range<usize>)> = HashMap::new();
-        self.analyzers.in_all(&self.fields.languages).tokens(text, |token| {
+        self.cuts().in_all(&self.fields.languages, text, |token| {
             counts.entry(token.text.clone()).or_insert((0.0, token.offset_from..token.offset_to)).0 += 1.0;
         });
         let mut words = Vec::with_capacity(counts.len());
@@ -237,7 +241,11 @@ impl WordsReader {
     }
 
     fn compiler<'a>(&'a self, number_of: &'a dyn Fn(&str) -> Option<u64>) -> Compiler<'a> {
-        Compiler::new(&self.schema, &self.fields, &self.analyzers, number_of)
+        Compiler { schema: &self.schema, fields: &self.fields, cuts: self.cuts(), number_of }
+    }
+
+    fn cuts(&self) -> Cuts<'_> {
+        Cuts::new(self.analyzers.take(|| Analyzers::new(&self.fields.languages)))
     }
 }
 
@@ -268,6 +276,7 @@ mod tests {
             prop_oneof![
                 2 => some(1..3).prop_map(move |must| boolean((must, Vec::new(), Vec::new()))),
                 1 => (some(0..4), some(0..3), some(0..2)).prop_map(boolean),
+                2 => (some(0..3), some(0..3), some(1..3)).prop_map(boolean),
                 1 => inner.clone().prop_map(|query| Query::Boost { query: Box::new(query), factor: 2.0 }),
             ]
         })
@@ -301,7 +310,7 @@ mod tests {
             for query in &queries {
                 let mut found = reader.search(query, 100, None, &|_| None, |number| number).unwrap();
                 let compiled = reader.compiler(&|_| None).query(query, Reading::Words);
-                let place = Place { searcher: &searcher, numbers: reader.numbers_by_segment().unwrap(), among: None };
+                let place = Place::new(&searcher, reader.numbers_by_segment().unwrap(), None);
                 let mut expected = place.best(&*compiled, 100).unwrap();
                 found.sort_by_key(|(number, _)| *number);
                 expected.sort_by_key(|(number, _)| *number);

@@ -29,7 +29,7 @@ pub(super) fn best_of_any(place: &Place<'_>, words: &[Weighted], limit: usize) -
         let cursors = words.iter().filter_map(|word| word.cursor(segment, at).transpose()).collect::<tantivy::Result<_>>()?;
         let eligible = place.eligible(at, segment);
         let union = Union { cursors, documents: segment.max_doc(), best: &mut best, eligible };
-        if place.among.is_some() { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
+        if place.is_restricted() { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
     }
     Ok(best.into_found())
 }
@@ -329,7 +329,7 @@ mod tests {
             let (searcher, field) = indexed(&texts(&lengths, different, seed), |number| number % 7 == 0 && seed % 2 == 0);
             let numbers = numbers(&searcher);
             let some: NumberSet = (0..10_000).step_by(every as usize).collect();
-            let place = Place { searcher: &searcher, numbers: &numbers, among: (every > 1).then_some(&some) };
+            let place = Place::new(&searcher, &numbers, (every > 1).then_some(&some));
             let words: Vec<Weighted> = asked.iter().map(|(asked, boost)| word(field, &(asked % different).to_string(), *boost)).collect();
             prop_assert_eq!(first(best_of_any(&place, &words, limit).unwrap(), limit), expected(&place, &words, limit));
 
@@ -364,7 +364,7 @@ mod tests {
     /// Asks for the best documents in both ways, ours and tantivy's.
     fn both(searcher: &Searcher, words: &[Weighted], limit: usize) -> [Vec<(u64, f32)>; 2] {
         let numbers = numbers(searcher);
-        let place = Place { searcher, numbers: &numbers, among: None };
+        let place = Place::new(searcher, &numbers, None);
         let clause = |word: &Weighted| -> (Occur, Box<dyn Query>) {
             (Occur::Should, Box::new(TermQuery::new(word.term.clone(), IndexRecordOption::WithFreqs)))
         };
@@ -420,7 +420,7 @@ mod tests {
         };
         let (searcher, field) = indexed(&[(0..4 * WINDOW).map(text).collect()], |_| false);
         let numbers = numbers(&searcher);
-        let place = Place { searcher: &searcher, numbers: &numbers, among: None };
+        let place = Place::new(&searcher, &numbers, None);
         let words = [word(field, "a", 1.0), word(field, "b", 1.0)];
         let expected = expected(&place, &words, 5);
         assert_eq!(expected.len(), WINDOW);
@@ -439,7 +439,7 @@ mod tests {
         let words: Vec<Weighted> = ["c", "rare", "b"].iter().map(|asked| word(field, asked, 1.0)).collect();
         for every in [1, 3, 100] {
             let some: NumberSet = (0..30_000).step_by(every).collect();
-            let place = Place { searcher: &searcher, numbers: &numbers, among: (every > 1).then_some(&some) };
+            let place = Place::new(&searcher, &numbers, (every > 1).then_some(&some));
             let found = first(best_of_any(&place, &words, 20).unwrap(), 20);
             assert_eq!(found, expected(&place, &words, 20), "one in {every}");
             let all = first(best_of_all(&place, &words, 20).unwrap(), 20);
@@ -455,7 +455,7 @@ mod tests {
             };
             let (searcher, field) = indexed(&[(0..documents).map(text).collect()], |_| false);
             let numbers = numbers(&searcher);
-            let place = Place { searcher: &searcher, numbers: &numbers, among: None };
+            let place = Place::new(&searcher, &numbers, None);
             for asked in [&["a"][..], &["d"], &["a", "b"], &["d", "b"], &["a", "b", "d", "e"]] {
                 let words: Vec<Weighted> = asked.iter().map(|asked| word(field, asked, 1.0)).collect();
                 let found = first(best_of_any(&place, &words, 10).unwrap(), 10);
@@ -470,7 +470,7 @@ mod tests {
     fn words_that_no_document_has_find_nothing() {
         let (searcher, field) = indexed(&texts(&[5], 30, 1), |_| false);
         let numbers = numbers(&searcher);
-        let place = Place { searcher: &searcher, numbers: &numbers, among: None };
+        let place = Place::new(&searcher, &numbers, None);
         assert_eq!(best_of_any(&place, &[word(field, "absent", 1.0)], 10).unwrap(), []);
         assert_eq!(best_of_all(&place, &[word(field, "0", 1.0), word(field, "absent", 1.0)], 10).unwrap(), []);
         assert_eq!(best_of_any(&place, &[], 10).unwrap(), []);

@@ -8,7 +8,7 @@ use super::pattern::Pattern;
 use super::response::Passage;
 use super::{Search, Snapshot};
 use crate::error::Error;
-use crate::lexical::{Analyzer, SpareAnalyzer};
+use crate::lexical::{Analyzer, Spare};
 use crate::schema::{Language, Value};
 use crate::store::StoredPassage;
 
@@ -146,7 +146,7 @@ pub(super) fn beginnings(search: &Search<'_>, documents: &[u64], vocabulary: &st
 
 /// How many different words of a query a text holds, and how many of its patterns.
 pub(super) struct Overlap<'a> {
-    analyzer: SpareAnalyzer<'a>,
+    analyzer: Spare<'a, Analyzer>,
     wanted: HashSet<String>,
     patterns: &'a [Pattern],
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Mode, Search};
 use crate::error::{Error, SearchError, StorageError};
-use crate::lexical::{SpareAnalyzer, SpareAnalyzers, WordsReader};
+use crate::lexical::{Analyzer, Spare, Spares, WordsReader};
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
 use crate::query::{Filter, Query};
@@ -80,7 +80,7 @@ pub struct Snapshot {
 struct Inner {
     generation: Generation,
     words: OnceLock<WordsReader>,
-    analyzers: SpareAnalyzers,
+    analyzers: Spares<Analyzer>,
     encoder: Option<Encoder>,
     logits: Arc<LogitCache>,
     documents: OnceLock<DocumentIndex>,
@@ -94,7 +94,7 @@ impl Snapshot {
         let inner = Inner {
             generation,
             words,
-            analyzers: SpareAnalyzers::default(),
+            analyzers: Spares::default(),
             encoder,
             logits,
             documents,
@@ -273,8 +273,8 @@ impl Snapshot {
     }
 
     /// How words are found in texts of the index.
-    pub(super) fn analyzer(&self) -> SpareAnalyzer<'_> {
-        self.inner.analyzers.take(self.schema())
+    pub(super) fn analyzer(&self) -> Spare<'_, Analyzer> {
+        self.inner.analyzers.take(|| Analyzer::of(self.schema()))
     }
 
     pub(super) fn logits(&self) -> &LogitCache {
