@@ -8,17 +8,17 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
 
-/// Has the processor fetch numbers that are read soon, so that it need not wait for them then. Rows at random places of a large file would be
-/// waited for one after the other (`fossick bench --search`).
-pub(crate) fn prefetch(numbers: &[f32]) {
+/// Has the processor fetch bytes that are read soon, so that it need not wait for them then: rows at random places of a large file would be
+/// waited for one after the other, and of what lies in order it fetches by itself no more than to the end of a page (`fossick bench --search`).
+pub(crate) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    for line in numbers.chunks(16) {
+    for line in bytes.chunks(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, for an address inside the slice; it reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = numbers;
+    let _ = bytes;
 }
 
 /// The bytes of a file, or of a part of one.

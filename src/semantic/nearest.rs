@@ -7,12 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::codes::{BLOCK, CodedQuery, block_bytes};
+use crate::mapped::prefetch;
 
 /// Rows that are compared exactly at first, for each document wanted; [`Sizes::least`] at least.
 const FIRST: usize = 4;
 /// Rows that a thread takes at a time to compare, and how many of them ahead of its work it asks memory for.
 const COMPARED: usize = 64;
 const AHEAD: usize = 4;
+/// How many blocks of codes ahead of its work it asks memory for.
+const BLOCKS_AHEAD: usize = 2;
 
 /// How many rows are many.
 #[derive(Clone, Copy)]
@@ -42,6 +45,13 @@ pub(super) struct Coded<'a> {
     pub(super) padded: usize,
     /// The position of the first row.
     pub(super) base: usize,
+}
+
+impl Coded<'_> {
+    fn block(&self, block: usize) -> &[u8] {
+        let bytes = block_bytes(self.padded);
+        &self.blocks[block * bytes..][..bytes]
+    }
 }
 
 /// What is known of rows beside their codes.
@@ -84,18 +94,26 @@ impl Part<'_> {
 
     /// What the similarities of the rows from `first` are at most; of those that may not be found, less than any.
     fn bounds(&self, part: usize, first: usize, rows: &dyn Rows, bounds: &mut [f32]) {
+        let eligible = |block: usize| rows.eligible(part, first + block * BLOCK);
+        let eligible: Vec<u32> = (0..bounds.len().div_ceil(BLOCK)).map(eligible).collect();
+        let ask_for = |block: usize| {
+            if let (Self::Coded(coded), Some(1..)) = (self, eligible.get(block)) {
+                prefetch(coded.block(first / BLOCK + block));
+            }
+        };
+        (0..BLOCKS_AHEAD).for_each(ask_for);
         for (block, bounds) in bounds.chunks_mut(BLOCK).enumerate() {
+            ask_for(block + BLOCKS_AHEAD);
             let row = first + block * BLOCK;
-            let eligible = rows.eligible(part, row);
+            let eligible = eligible[block];
             if eligible == 0 {
                 bounds.fill(f32::NEG_INFINITY);
                 continue;
             }
             match self {
                 Self::Coded(coded) => {
-                    let bytes = block_bytes(coded.padded);
                     let mut all = [0.0; BLOCK];
-                    coded.query.bounds(&coded.blocks[row / BLOCK * bytes..][..bytes], &mut all);
+                    coded.query.bounds(coded.block(row / BLOCK), &mut all);
                     bounds.copy_from_slice(&all[..bounds.len()]);
                 }
                 Self::Plain { base, .. } => {

@@ -406,7 +406,7 @@ impl Rows for Compared<'_> {
 
     fn prefetch(&self, position: usize) {
         let part = self.table.part(position);
-        mapped::prefetch(part.part.vector(position - part.base).0);
+        mapped::prefetch(bytemuck::cast_slice(part.part.vector(position - part.base).0));
     }
 
     fn similarity(&self, position: usize) -> f32 {
