@@ -524,32 +524,36 @@ mod tests {
             best.as_secs_f64() * 1e6
         };
         let numbers = |count: usize| (0..count).map(|i| (i * 31 % 997) as f32 / 500.0 - 1.0).collect::<Vec<f32>>();
-        let (mut quantizing, mut products, mut finishing, mut activating) = (0.0, 0.0, 0.0, 0.0);
-        // Inputs, outputs, rows, how often, whether the input was quantised for the layer before, and whether GELU follows.
-        for (inputs, outputs, rows, times, again, activated) in [
-            (HIDDEN, HIDDEN, TOKENS, 1, false, false),
-            (HIDDEN, 2 * HIDDEN, TOKENS, 1, true, false),
-            (HIDDEN, HIDDEN, TOKENS, 1, false, false),
-            (HIDDEN, WIDE, TOGETHER, TOKENS / TOGETHER, false, true),
-            (WIDE, HIDDEN, TOGETHER, TOKENS / TOGETHER, false, false),
-        ] {
-            let weights: Vec<i8> = (0..inputs * outputs).map(|i| (i * 7919) as i8).collect();
-            let layer = Linear8::new(&weights, vec![0.01; outputs], vec![0.1; outputs], inputs);
-            let Weights::Panels(panels, instructions) = &layer.weights else { return };
-            let (x, mut quantized, mut out) = (numbers(rows * inputs), Quantized::default(), vec![0.0; rows * outputs]);
-            // The layer before the last has told the extremes.
-            let mut extremes = vec![Extremes::NONE; if inputs == WIDE { rows } else { 0 }];
-            extremes.iter_mut().zip(x.chunks_exact(inputs)).for_each(|(extremes, x)| extremes.add_each(x));
-            let quantize = best(times, &mut || layer.quantize(&x, &extremes, layer.levels(), &mut quantized));
-            let mut sums = Sums([[0; PANEL]; 8]);
-            let alone = best(times, &mut || each_tile(*instructions, &quantized, panels, &mut sums));
-            let whole = best(times, &mut || layer.forward(&quantized, &mut out));
-            let gelu = Activation::Gelu;
-            let more = best(times, &mut || layer.forward_and_activate(&quantized, gelu, &mut out, &mut extremes)) - whole;
-            quantizing += if again { 0.0 } else { quantize };
-            (products, finishing) = (products + alone, finishing + whole - alone);
-            activating += if activated { more } else { 0.0 };
-        }
+        let dense = |kernel: Kernel| -> Option<[f64; 4]> {
+            let [mut quantizing, mut products, mut finishing, mut activating] = [0.0; 4];
+            // Inputs, outputs, rows, how often, whether the input was quantised for the layer before, and whether GELU follows.
+            for (inputs, outputs, rows, times, again, activated) in [
+                (HIDDEN, HIDDEN, TOKENS, 1, false, false),
+                (HIDDEN, 2 * HIDDEN, TOKENS, 1, true, false),
+                (HIDDEN, HIDDEN, TOKENS, 1, false, false),
+                (HIDDEN, WIDE, TOGETHER, TOKENS / TOGETHER, false, true),
+                (WIDE, HIDDEN, TOGETHER, TOKENS / TOGETHER, false, false),
+            ] {
+                let weights: Vec<i8> = (0..inputs * outputs).map(|i| (i * 7919) as i8).collect();
+                let layer = Linear8::with_kernel(kernel, &weights, vec![0.01; outputs], vec![0.1; outputs], inputs);
+                let Weights::Panels(panels, instructions) = &layer.weights else { return None };
+                let (x, mut quantized, mut out) = (numbers(rows * inputs), Quantized::default(), vec![0.0; rows * outputs]);
+                // The layer before the last has told the extremes.
+                let mut extremes = vec![Extremes::NONE; if inputs == WIDE { rows } else { 0 }];
+                extremes.iter_mut().zip(x.chunks_exact(inputs)).for_each(|(extremes, x)| extremes.add_each(x));
+                let quantize = best(times, &mut || layer.quantize(&x, &extremes, layer.levels(), &mut quantized));
+                let mut sums = Sums([[0; PANEL]; 8]);
+                let alone = best(times, &mut || each_tile(*instructions, &quantized, panels, &mut sums));
+                let whole = best(times, &mut || layer.forward(&quantized, &mut out));
+                let gelu = Activation::Gelu;
+                let more = best(times, &mut || layer.forward_and_activate(&quantized, gelu, &mut out, &mut extremes)) - whole;
+                quantizing += if again { 0.0 } else { quantize };
+                (products, finishing) = (products + alone, finishing + whole - alone);
+                activating += if activated { more } else { 0.0 };
+            }
+            Some([quantizing, products, finishing, activating])
+        };
+        let Some([quantizing, products, finishing, activating]) = dense(Kernel::best()) else { return };
         let (mut x, y, weight) = (numbers(TOKENS * HIDDEN), numbers(TOKENS * HIDDEN), numbers(HIDDEN));
         let norms = best(2, &mut || add_and_normalize(&mut x, Some(&y), &weight, &weight, 1e-12));
         let (heads, mut buffers, mut context) =
@@ -568,6 +572,10 @@ mod tests {
         println!("a sequence of {TOKENS} tokens, {HIDDEN} wide, on one thread, {:?}: {total:.0} us", Kernel::best());
         for (part, time) in parts {
             println!("{part:>36} {time:>7.0} us {:>5.1} %", 100.0 * time / total);
+        }
+        for kernel in Kernel::available().into_iter().skip(1) {
+            let Some([_, products, finishing, activating]) = dense(kernel) else { continue };
+            println!("products, scale, bias and GELU by {kernel:?}: {:.0} us", products + finishing + activating);
         }
     }
 
