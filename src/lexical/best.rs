@@ -36,6 +36,7 @@ impl<'a> Place<'a> {
     pub(super) fn new(searcher: &'a Searcher, numbers: &'a [Box<[u64]>], among: Option<&'a NumberSet>) -> Self {
         Self { searcher, numbers, among, excluded: Vec::new() }
     }
+
     /// The `limit` documents with the best scores, as (number, score); all others that tie with the last of them; and some just below. In no order.
     ///
     /// Tantivy's own collector breaks ties by where a document happens to lie, and cannot pass over documents and still leave out those
