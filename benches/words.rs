@@ -24,6 +24,11 @@ use tantivy::{IndexReader, ReloadPolicy, Searcher, Term};
 
 const DEPTH: usize = 100;
 
+/// How often both sides are asked in turns: so often, or as often as this time allows.
+const TURNS: usize = 2000;
+const LEAST_TURNS: usize = 7;
+const IN_TURNS: Duration = Duration::from_millis(1500);
+
 /// A query as fossick reads it, and as tantivy is called for the same.
 struct Asked<'q> {
     text: &'q str,
@@ -121,8 +126,19 @@ impl Both {
         counted == Some(matching) && theirs > 0.0 && (theirs - ours).abs() <= 1e-6 * theirs
     }
 
-    /// The time of all queries, one after the other.
+    /// The time of all queries, one after the other; and before, in turns, what part of tantivy's time fossick takes: minutes apart, a machine
+    /// that others share is not the same.
     fn compare(&self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, queries: &[Asked<'_>]) {
+        let begun = Instant::now();
+        let mut ratios = Vec::new();
+        while ratios.len() < TURNS && (begun.elapsed() < IN_TURNS || ratios.len() < LEAST_TURNS) {
+            let ours: Duration = queries.iter().map(|asked| self.fossick(asked, 0).0).sum();
+            let theirs: Duration = queries.iter().map(|asked| self.tantivy(&*asked.direct).0).sum();
+            ratios.push(ours.as_secs_f64() / theirs.as_secs_f64());
+        }
+        ratios.sort_by(f64::total_cmp);
+        let at = |part: usize| ratios[ratios.len() * part / 4];
+        println!("{name}: {:.2} of tantivy's time ({:.2} to {:.2} in half of {} turns)", at(2), at(1), at(3), ratios.len());
         group.bench_function(BenchmarkId::new("fossick", name), |bencher| {
             bencher.iter_custom(|times| (0..times).flat_map(|_| queries).map(|asked| self.fossick(asked, 0).0).sum());
         });
