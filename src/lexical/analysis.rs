@@ -60,7 +60,7 @@ pub(super) fn languages(schema: &Schema) -> BTreeSet<Language> {
     schema.fields().iter().filter(|field| field.kind().is_searched()).map(|field| field.language()).collect()
 }
 
-/// The analyses of some languages, made once: their lists of stop words take longer than a query.
+/// The analyses of some languages, to be used again: their lists of stop words take longer than a query.
 #[derive(Default)]
 pub(super) struct Analyzers {
     made: Vec<(Language, TextAnalyzer)>,
@@ -71,19 +71,35 @@ impl Analyzers {
         Self { made: languages.iter().map(|&language| (language, analyzer(language))).collect() }
     }
 
-    /// The words of a text in a language.
+    /// The words of a text in a language, in order.
     pub(super) fn tokens(&mut self, language: Language, text: &str) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        self.each(language, text, |token| tokens.push(token.clone()));
+        tokens
+    }
+
+    /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does.
+    pub(super) fn in_all(&mut self, languages: &[Language], text: &str, mut each: impl FnMut(&Token)) {
+        let mut distinct = Distinct::of(languages.len());
+        for language in languages {
+            self.each(*language, text, |token| {
+                if distinct.is_new(token) {
+                    each(token);
+                }
+            });
+        }
+    }
+
+    fn each(&mut self, language: Language, text: &str, mut each: impl FnMut(&Token)) {
         let at = self.made.iter().position(|(known, _)| *known == language).unwrap_or_else(|| {
             self.made.push((language, analyzer(language)));
             self.made.len() - 1
         });
-        let mut tokens = Vec::new();
-        self.made[at].1.token_stream(text).process(&mut |token| tokens.push(token.clone()));
-        tokens
+        self.made[at].1.token_stream(text).process(&mut |token| each(token));
     }
 }
 
-/// What the texts of one query are cut into, once in each language: a clause is asked for its words several times.
+/// What the texts of a query are cut into, once in each language while it is compiled: a clause is asked for its words several times.
 pub(super) struct Cuts<'a> {
     analyzers: RefCell<Spare<'a, Analyzers>>,
     known: RefCell<HashMap<String, Vec<Cut>>>,
@@ -133,6 +149,9 @@ impl Distinct {
     }
 }
 
+/// So many are kept, each with a few megabytes of stems for a language; when more were used at once, the rest is made again.
+const MOST_SPARES: usize = 4;
+
 /// What is used again, by one at a time: analyses, with the stems that they remember.
 pub(crate) struct Spares<T>(Mutex<Vec<T>>);
 
@@ -173,7 +192,10 @@ impl<T: Default> DerefMut for Spare<'_, T> {
 impl<T: Default> Drop for Spare<'_, T> {
     fn drop(&mut self) {
         let inner = std::mem::take(&mut self.inner);
-        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(inner);
+        let mut spares = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < MOST_SPARES {
+            spares.push(inner);
+        }
     }
 }
 

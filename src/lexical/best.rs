@@ -7,6 +7,7 @@ use tantivy::query::{Bm25StatisticsProvider, EnableScoring, Query};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Score, Searcher, Term};
 
+use super::compile::OwnWay;
 use crate::numbers::NumberSet;
 
 /// What part of itself a score may lie below the last of the best and still be looked at, where tantivy compares. It compares sums, differences and bounds in
@@ -23,18 +24,17 @@ pub(super) struct Place<'a> {
     among: Option<&'a NumberSet>,
     /// By segment, a bit for each document, set where it does not count; empty where all do.
     excluded: Vec<Vec<u64>>,
+    /// Whether what counts may be so little that it pays to ask for that first.
+    few: bool,
 }
 
-/// What documents may not have.
-#[derive(Default)]
-pub(super) struct Excluded {
-    pub(super) words: Vec<Term>,
-    pub(super) others: Vec<Box<dyn Query>>,
-}
+/// Documents with words that are excluded can be so many times as many as those with what is looked for: to go through more would take longer
+/// than to look for a few in them.
+const MANY_TIMES: u64 = 8;
 
 impl<'a> Place<'a> {
     pub(super) fn new(searcher: &'a Searcher, numbers: &'a [Box<[u64]>], among: Option<&'a NumberSet>) -> Self {
-        Self { searcher, numbers, among, excluded: Vec::new() }
+        Self { searcher, numbers, among, excluded: Vec::new(), few: among.is_some() }
     }
 
     /// The `limit` documents with the best scores, as (number, score); all others that tie with the last of them; and some just below. In no order.
@@ -65,34 +65,37 @@ impl<'a> Place<'a> {
         Ok(best.into_found())
     }
 
-    /// From now on, what is excluded does not count.
-    pub(super) fn exclude(&mut self, excluded: &Excluded) -> tantivy::Result<()> {
-        let segments = self.searcher.segment_readers();
-        let weights = excluded.others.iter().map(|query| query.weight(EnableScoring::disabled_from_searcher(self.searcher)));
-        let weights = weights.collect::<tantivy::Result<Vec<_>>>()?;
-        self.excluded.clear();
-        for segment in segments {
+    /// From now on, documents with words that are excluded do not count; false, and nothing has changed, where that would take too long.
+    pub(super) fn exclude(&mut self, OwnWay { words, all, excluded }: &OwnWay) -> tantivy::Result<bool> {
+        if excluded.is_empty() {
+            return Ok(true);
+        }
+        let holding = |term: &Term| self.searcher.doc_freq(term);
+        let wanted = words.iter().map(|word| holding(&word.term)).collect::<tantivy::Result<Vec<u64>>>()?;
+        let wanted = if *all { wanted.iter().copied().min() } else { Some(wanted.iter().sum()) };
+        let unwanted = excluded.iter().map(holding).sum::<tantivy::Result<u64>>()?;
+        if unwanted > MANY_TIMES * wanted.unwrap_or(0) {
+            return Ok(false);
+        }
+        for segment in self.searcher.segment_readers() {
             let mut bits = vec![0_u64; segment.max_doc() as usize / 64 + 1];
-            let mut insert = |document: DocId| bits[document as usize / 64] |= 1 << (document % 64);
-            for term in &excluded.words {
+            for term in excluded {
                 let index = segment.inverted_index(term.field())?;
                 let Some(mut postings) = index.read_block_postings(term, IndexRecordOption::Basic)? else { continue };
                 while !postings.docs().is_empty() {
-                    postings.docs().iter().copied().for_each(&mut insert);
+                    postings.docs().iter().for_each(|document| bits[*document as usize / 64] |= 1 << (document % 64));
                     postings.advance();
                 }
             }
-            for weight in &weights {
-                weight.for_each_no_score(segment, &mut |documents| documents.iter().copied().for_each(&mut insert))?;
-            }
             self.excluded.push(bits);
         }
-        Ok(())
+        self.few |= 2 * unwanted > self.searcher.num_docs();
+        Ok(true)
     }
 
-    /// Whether some documents do not count, deleted ones aside.
-    pub(super) fn is_restricted(&self) -> bool {
-        self.among.is_some() || !self.excluded.is_empty()
+    /// Whether what counts may be so little that it pays to ask for that first.
+    pub(super) fn few_count(&self) -> bool {
+        self.few
     }
 
     /// Gives the number of a document of a segment, if it counts.

@@ -15,7 +15,6 @@ use tantivy::{Score, Term};
 
 use super::analysis::Cuts;
 use super::any_words::AnyWordsQuery;
-use super::best::Excluded;
 use super::character::CharacterQuery;
 use super::expansion::{ExpansionQuery, Words};
 use super::tokenizer::lone;
@@ -58,6 +57,15 @@ impl Weighted {
     fn is_a_term(&self) -> bool {
         CharacterQuery::of(&self.term).is_none()
     }
+}
+
+/// Words that our own searches look for.
+pub(super) struct OwnWay {
+    pub(super) words: Vec<Weighted>,
+    /// Whether a document has to have all of them, or any.
+    pub(super) all: bool,
+    /// Words that it may not have.
+    pub(super) excluded: Vec<Term>,
 }
 
 /// What matches a word, with its score.
@@ -191,23 +199,28 @@ impl Compiler<'_> {
         }
     }
 
-    /// A query without what it excludes, and that; `None` where it excludes nothing, or looks for nothing else.
-    pub(super) fn apart(&self, query: &Query) -> Option<(Query, Excluded)> {
+    /// A query as our own searches take it; `None` where it is more than they do.
+    pub(super) fn own_way(&self, query: &Query) -> Option<OwnWay> {
+        let Some((wanted, excluded)) = self.apart(query) else { return self.wanted(query) };
+        self.wanted(&wanted).map(|way| OwnWay { excluded, ..way })
+    }
+
+    fn wanted(&self, query: &Query) -> Option<OwnWay> {
+        let of = |all: bool| move |words: Vec<Weighted>| OwnWay { words, all, excluded: Vec::new() };
+        self.union(query, Reading::Words).map(of(false)).or_else(|| self.intersection(query).map(of(true)))
+    }
+
+    /// A query without the words that it excludes, and those; `None` where it excludes nothing, more than words, or looks for nothing else.
+    fn apart(&self, query: &Query) -> Option<(Query, Vec<Term>)> {
         let Query::Boolean { must, should, must_not } = query else { return None };
-        if must_not.iter().all(|query| self.says_nothing(query))
-            || must.iter().chain(should).all(|query| self.says_nothing(query))
-        {
+        let mut excluded = Vec::new();
+        for query in must_not.iter().filter(|query| !self.says_nothing(query)) {
+            excluded.extend(self.union(query, Reading::Whole)?.into_iter().map(|word| word.term));
+        }
+        if excluded.is_empty() || must.iter().chain(should).all(|query| self.says_nothing(query)) {
             return None;
         }
-        let wanted = Query::Boolean { must: must.clone(), should: should.clone(), must_not: Vec::new() };
-        let mut excluded = Excluded::default();
-        for query in must_not.iter().filter(|query| !self.says_nothing(query)) {
-            match self.union(query, Reading::Whole) {
-                Some(words) => excluded.words.extend(words.into_iter().map(|word| word.term)),
-                None => excluded.others.push(self.query(query, Reading::Whole)),
-            }
-        }
-        Some((wanted, excluded))
+        Some((Query::Boolean { must: must.clone(), should: should.clone(), must_not: Vec::new() }, excluded))
     }
 
     /// The documents that meet a filter; its scores say nothing.

@@ -31,7 +31,7 @@ pub(super) fn best_of_all(place: &Place<'_>, words: &[Weighted], limit: usize) -
         let cursors = known.iter().map(|word| word.cursor(segment, at)).collect::<tantivy::Result<Vec<_>>>()?;
         let Some(cursors) = cursors.into_iter().collect::<Option<Vec<Cursor>>>() else { continue };
         let eligible = place.eligible(at, segment);
-        if place.is_restricted() {
+        if place.few_count() {
             offer_all::<true>(cursors, &mut best, &mut window, eligible);
         } else {
             offer_all::<false>(cursors, &mut best, &mut window, eligible);
@@ -40,7 +40,7 @@ pub(super) fn best_of_all(place: &Place<'_>, words: &[Weighted], limit: usize) -
     Ok(best.into_found())
 }
 
-/// Offers whatever of a segment can be among the best. Where few are eligible (`FILTERED`), a document is asked for that before it is
+/// Offers whatever of a segment can be among the best. Where few may be eligible (`FILTERED`), a document is asked for that before it is
 /// looked for in other lists.
 fn offer_all<const FILTERED: bool>(
     mut cursors: Vec<Cursor>,

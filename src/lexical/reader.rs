@@ -11,7 +11,7 @@ use tantivy::query::TermQuery;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexReader, ReloadPolicy, Term};
 
-use super::analysis::{Analyzers, Cuts, Spares};
+use super::analysis::{Analyzers, Cuts, Spare, Spares};
 use super::best::{First, Place};
 use super::columns::{Counts, Matches, ValueColumn, count, sorted};
 use super::compile::{Compiler, Reading, score_of_all};
@@ -107,25 +107,19 @@ impl WordsReader {
         let mut place = Place::new(&searcher, self.numbers_by_segment()?, among);
         let compiler = self.compiler(number_of);
         let mut first = First::new(limit, rank_of_equals);
-        // What is excluded matters to our own searches alone; tantivy's have the query as it is.
-        let apart = compiler.apart(query);
-        let wanted = apart.as_ref().map_or(query, |(wanted, _)| wanted);
-        let mut exclude = || apart.as_ref().map_or(Ok(()), |(_, excluded)| place.exclude(excluded));
-        let searched = if let Some(words) = compiler.union(wanted, Reading::Words) {
-            exclude().and_then(|()| best_of_any(&place, &words, limit)).map(|hits| first.extend(hits))
-        } else if let Some(words) = compiler.intersection(wanted) {
-            exclude().and_then(|()| best_of_all(&place, &words, limit)).map(|hits| first.extend(hits))
-        } else {
-            let query = compiler.query(query, Reading::Words);
-            match score_of_all(&*query) {
-                Some(score) => {
-                    let matches = Matches { searcher: &searcher, query: &*query, numbers: place.numbers, among };
-                    matches.each(|_, _, number| first.offer(number, score))
-                }
-                None => place.best(&*query, limit).map(|hits| first.extend(hits)),
+        let mut searched = || -> tantivy::Result<()> {
+            if let Some(way) = compiler.own_way(query)
+                && place.exclude(&way)?
+            {
+                let found = if way.all { best_of_all(&place, &way.words, limit) } else { best_of_any(&place, &way.words, limit) };
+                return found.map(|hits| first.extend(hits));
             }
+            let query = compiler.query(query, Reading::Words);
+            let Some(score) = score_of_all(&*query) else { return place.best(&*query, limit).map(|hits| first.extend(hits)) };
+            let matches = Matches { searcher: &searcher, query: &*query, numbers: place.numbers, among };
+            matches.each(|_, _, number| first.offer(number, score))
         };
-        searched.map_err(failed(&self.path, "searching the words"))?;
+        searched().map_err(failed(&self.path, "searching the words"))?;
         Ok(first.into_sorted())
     }
 
@@ -204,7 +198,7 @@ impl WordsReader {
         let searcher = self.reader.searcher();
         let documents = searcher.num_docs() as f64;
         let mut counts: HashMap<String, (f64, Range<usize>)> = HashMap::new();
-        self.cuts().in_all(&self.fields.languages, text, |token| {
+        self.spare_analyzers().in_all(&self.fields.languages, text, |token| {
             counts.entry(token.text.clone()).or_insert((0.0, token.offset_from..token.offset_to)).0 += 1.0;
         });
         let mut words = Vec::with_capacity(counts.len());
@@ -241,11 +235,12 @@ impl WordsReader {
     }
 
     fn compiler<'a>(&'a self, number_of: &'a dyn Fn(&str) -> Option<u64>) -> Compiler<'a> {
-        Compiler { schema: &self.schema, fields: &self.fields, cuts: self.cuts(), number_of }
+        let cuts = Cuts::new(self.spare_analyzers());
+        Compiler { schema: &self.schema, fields: &self.fields, cuts, number_of }
     }
 
-    fn cuts(&self) -> Cuts<'_> {
-        Cuts::new(self.analyzers.take(|| Analyzers::new(&self.fields.languages)))
+    fn spare_analyzers(&self) -> Spare<'_, Analyzers> {
+        self.analyzers.take(|| Analyzers::new(&self.fields.languages))
     }
 }
 
@@ -265,10 +260,14 @@ mod tests {
     }
 
     fn queries() -> impl Strategy<Value = Query> {
-        let words = prop::collection::vec(prop::sample::select(WORDS.to_vec()), 1..3).prop_map(|words| words.join(" "));
+        let words = prop::collection::vec(prop::sample::select(WORDS.to_vec()), 1..4).prop_map(|words| words.join(" "));
         let field = prop::sample::select(vec![None, None, Some("english"), Some("german")]);
-        let leaf = (words, field, 0..4).prop_map(|(text, field, kind)| (text, field.map(str::to_owned), kind)).prop_map(
-            |(text, field, kind)| if kind == 0 { Query::Phrase { field, text, slop: 0 } } else { Query::Words { field, text } },
+        let leaf = (words, field, 0..8u32).prop_map(|(text, field, kind)| (text, field.map(str::to_owned), kind)).prop_map(
+            |(text, field, kind)| match kind {
+                0..3 => Query::Phrase { field, text, slop: kind },
+                3 => Query::Prefix { field, text: text[..2].to_owned() },
+                _ => Query::Words { field, text },
+            },
         );
         leaf.prop_recursive(3, 12, 3, |inner| {
             let some = |count: Range<usize>| prop::collection::vec(inner.clone(), count);
@@ -289,6 +288,7 @@ mod tests {
         #[test]
         fn our_searches_find_what_tantivy_finds(
             segments in prop::collection::vec(prop::collection::vec((texts(), texts()), 1..8), 1..4),
+            (deleted, left_out) in (prop::option::of(0u64..20), prop::option::of(2u64..5)),
             queries in prop::collection::vec(queries(), 40),
         ) {
             let directory = tempfile::tempdir().unwrap();
@@ -305,12 +305,17 @@ mod tests {
                 }
                 meta = writer.prepare(number).unwrap().meta;
             }
+            if let Some(deleted) = deleted {
+                writer.delete(deleted);
+                meta = writer.prepare(number + 1).unwrap().meta;
+            }
+            let among: Option<NumberSet> = left_out.map(|every| (0..number).filter(|number| number % every != 0).collect());
             let reader = WordsReader::open(&path, &schema, &meta).unwrap();
             let searcher = reader.reader.searcher();
             for query in &queries {
-                let mut found = reader.search(query, 100, None, &|_| None, |number| number).unwrap();
+                let mut found = reader.search(query, 100, among.as_ref(), &|_| None, |number| number).unwrap();
                 let compiled = reader.compiler(&|_| None).query(query, Reading::Words);
-                let place = Place::new(&searcher, reader.numbers_by_segment().unwrap(), None);
+                let place = Place::new(&searcher, reader.numbers_by_segment().unwrap(), among.as_ref());
                 let mut expected = place.best(&*compiled, 100).unwrap();
                 found.sort_by_key(|(number, _)| *number);
                 expected.sort_by_key(|(number, _)| *number);

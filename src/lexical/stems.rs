@@ -35,7 +35,7 @@ pub(super) struct StemsFilter<T> {
 }
 
 impl<T: Clone> Clone for StemsFilter<T> {
-    /// Without the memory: most copies are made for a single query.
+    /// Without the memory, which a copy makes for itself.
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), stemmer: self.stemmer.clone(), known: HashMap::new() }
     }

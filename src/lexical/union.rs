@@ -29,7 +29,7 @@ pub(super) fn best_of_any(place: &Place<'_>, words: &[Weighted], limit: usize) -
         let cursors = words.iter().filter_map(|word| word.cursor(segment, at).transpose()).collect::<tantivy::Result<_>>()?;
         let eligible = place.eligible(at, segment);
         let union = Union { cursors, documents: segment.max_doc(), best: &mut best, eligible };
-        if place.is_restricted() { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
+        if place.few_count() { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
     }
     Ok(best.into_found())
 }
@@ -98,7 +98,7 @@ struct Union<'a, E> {
 }
 
 impl<E: Fn(DocId) -> Option<u64>> Union<'_, E> {
-    /// Offers whatever can be among the best. Where few are eligible (`FILTERED`), a document is asked for that before its scores are computed.
+    /// Offers whatever can be among the best. Where few may be eligible (`FILTERED`), a document is asked for that before its scores are computed.
     fn offer_all<const FILTERED: bool>(mut self, sums: &mut Sums) {
         let mut rest = bounds(&self.cursors);
         let mut essential = self.cursors.len();
