@@ -17,6 +17,7 @@ use super::analysis::Cuts;
 use super::any_words::AnyWordsQuery;
 use super::character::CharacterQuery;
 use super::expansion::{ExpansionQuery, Words};
+use super::sloppy::SloppyPhraseQuery;
 use super::tokenizer::lone;
 use super::writer::shortened;
 use super::{Fields, column};
@@ -531,8 +532,15 @@ pub(crate) fn most_edits(word: &str) -> u8 {
     }
 }
 
-/// Words at their places. A character of a script without spaces that stands at an end may be part of a longer run there.
+/// Words at their places.
 fn next_to_each_other(terms: Vec<(usize, Term)>, slop: u32) -> Box<dyn Tantivy> {
+    let moved_together = slop > 0 && terms.len() > 2;
+    let phrase = phrase_of(terms, slop);
+    if moved_together { Box::new(SloppyPhraseQuery(phrase.into())) } else { phrase }
+}
+
+/// A character of a script without spaces that stands at an end may be part of a longer run there.
+fn phrase_of(terms: Vec<(usize, Term)>, slop: u32) -> Box<dyn Tantivy> {
     let is_lone = |(_, term): &(usize, Term)| CharacterQuery::of(term).is_some();
     let (Some((_, first)), true) = (terms.first(), terms.iter().any(is_lone)) else {
         return Box::new(PhraseQuery::new_with_offset_and_slop(terms, slop));

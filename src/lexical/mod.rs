@@ -18,6 +18,7 @@ mod expansion;
 mod explain;
 mod intersection;
 mod reader;
+mod sloppy;
 mod stems;
 mod tokenizer;
 mod union;

@@ -284,7 +284,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
-        /// Whichever way a query goes: tantivy's own, for which every query can be compiled, says what is right.
+        /// Whichever way a query goes: tantivy's own, for which every query can be compiled, says what is right. Counting finds as many.
         #[test]
         fn our_searches_find_what_tantivy_finds(
             segments in prop::collection::vec(prop::collection::vec((texts(), texts()), 1..8), 1..4),
@@ -321,6 +321,9 @@ mod tests {
                 expected.sort_by_key(|(number, _)| *number);
                 let numbers = |all: &[(u64, f32)]| all.iter().map(|(number, _)| *number).collect::<Vec<_>>();
                 prop_assert_eq!(numbers(&found), numbers(&expected), "{}", query);
+                // And without scores.
+                let (counted, _) = reader.count_values(query, among.as_ref(), &|_| None, &[]).unwrap();
+                prop_assert_eq!(counted, found.len() as u64, "{}", query);
                 for ((_, ours), (_, theirs)) in found.iter().zip(&expected) {
                     prop_assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{query}: {ours}, {theirs}");
                 }
