@@ -24,10 +24,10 @@ use tantivy::{IndexReader, ReloadPolicy, Searcher, Term};
 
 const DEPTH: usize = 100;
 
-/// How often both sides are asked in turns: so often, or as often as this time allows.
+/// How often both sides are asked in turns at most, for how long, and how often even if it takes longer.
 const TURNS: usize = 2000;
-const LEAST_TURNS: usize = 7;
 const IN_TURNS: Duration = Duration::from_millis(1500);
+const LEAST_TURNS: usize = 7;
 
 /// A query as fossick reads it, and as tantivy is called for the same.
 struct Asked<'q> {

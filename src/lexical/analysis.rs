@@ -79,15 +79,9 @@ impl Analyzers {
     }
 
     /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does.
-    pub(super) fn in_all(&mut self, languages: &[Language], text: &str, mut each: impl FnMut(&Token)) {
-        let mut distinct = Distinct::of(languages.len());
-        for language in languages {
-            self.each(*language, text, |token| {
-                if distinct.is_new(token) {
-                    each(token);
-                }
-            });
-        }
+    pub(super) fn in_all(&mut self, languages: &[Language], text: &str, each: impl FnMut(&Token)) {
+        let mut each = once_each(languages.len(), each);
+        languages.iter().for_each(|language| self.each(*language, text, &mut each));
     }
 
     fn each(&mut self, language: Language, text: &str, mut each: impl FnMut(&Token)) {
@@ -125,27 +119,19 @@ impl<'a> Cuts<'a> {
     }
 
     /// Calls `each` with every word of a text in some languages, as [`Analyzer::tokens`] does.
-    pub(super) fn in_all(&self, languages: &[Language], text: &str, mut each: impl FnMut(&Token)) {
-        let mut distinct = Distinct::of(languages.len());
-        for language in languages {
-            self.of(*language, text).iter().filter(|token| distinct.is_new(token)).for_each(&mut each);
+    pub(super) fn in_all(&self, languages: &[Language], text: &str, each: impl FnMut(&Token)) {
+        let mut each = once_each(languages.len(), each);
+        languages.iter().for_each(|language| self.of(*language, text).iter().for_each(&mut each));
+    }
+}
+
+/// Passes each word of a text once, where two of several languages make it alike.
+fn once_each(languages: usize, mut each: impl FnMut(&Token)) -> impl FnMut(&Token) {
+    let mut known: HashSet<(usize, String)> = HashSet::new();
+    move |token| {
+        if languages < 2 || known.insert((token.offset_from, token.text.clone())) {
+            each(token);
         }
-    }
-}
-
-/// Passes each word of a text in several languages once, where two of them make it alike.
-struct Distinct {
-    several: bool,
-    known: HashSet<(usize, String)>,
-}
-
-impl Distinct {
-    fn of(languages: usize) -> Self {
-        Self { several: languages > 1, known: HashSet::new() }
-    }
-
-    fn is_new(&mut self, token: &Token) -> bool {
-        !self.several || self.known.insert((token.offset_from, token.text.clone()))
     }
 }
 
@@ -216,14 +202,10 @@ impl Analyzer {
     }
 
     /// Calls `each` with every word, in order, repeated where the text repeats it. A word that two languages make alike comes once.
-    pub(super) fn tokens(&mut self, text: &str, mut each: impl FnMut(&Token)) {
-        let mut distinct = Distinct::of(self.inner.len());
+    pub(super) fn tokens(&mut self, text: &str, each: impl FnMut(&Token)) {
+        let mut each = once_each(self.inner.len(), each);
         for inner in &mut self.inner {
-            inner.token_stream(text).process(&mut |token| {
-                if distinct.is_new(token) {
-                    each(token);
-                }
-            });
+            inner.token_stream(text).process(&mut |token| each(token));
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Place<'a> {
     /// By segment, a bit for each document, set where it does not count; empty where all do.
     excluded: Vec<Vec<u64>>,
     /// Whether what counts may be so little that it pays to ask for that first.
-    few: bool,
+    pub(super) few: bool,
 }
 
 /// Documents with words that are excluded can be so many times as many as those with what is looked for: to go through more would take longer
@@ -91,11 +91,6 @@ impl<'a> Place<'a> {
         }
         self.few |= 2 * unwanted > self.searcher.num_docs();
         Ok(true)
-    }
-
-    /// Whether what counts may be so little that it pays to ask for that first.
-    pub(super) fn few_count(&self) -> bool {
-        self.few
     }
 
     /// Gives the number of a document of a segment, if it counts.

@@ -31,7 +31,7 @@ pub(super) fn best_of_all(place: &Place<'_>, words: &[Weighted], limit: usize) -
         let cursors = known.iter().map(|word| word.cursor(segment, at)).collect::<tantivy::Result<Vec<_>>>()?;
         let Some(cursors) = cursors.into_iter().collect::<Option<Vec<Cursor>>>() else { continue };
         let eligible = place.eligible(at, segment);
-        if place.few_count() {
+        if place.few {
             offer_all::<true>(cursors, &mut best, &mut window, eligible);
         } else {
             offer_all::<false>(cursors, &mut best, &mut window, eligible);

@@ -29,7 +29,7 @@ pub(super) fn best_of_any(place: &Place<'_>, words: &[Weighted], limit: usize) -
         let cursors = words.iter().filter_map(|word| word.cursor(segment, at).transpose()).collect::<tantivy::Result<_>>()?;
         let eligible = place.eligible(at, segment);
         let union = Union { cursors, documents: segment.max_doc(), best: &mut best, eligible };
-        if place.few_count() { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
+        if place.few { union.offer_all::<true>(&mut sums) } else { union.offer_all::<false>(&mut sums) }
     }
     Ok(best.into_found())
 }
