@@ -26,7 +26,7 @@ KINDS = {
 }
 # Graphs of usearch: neighbours of a vector, candidates while it is added; and candidates of a search. The first is the default.
 GRAPHS = [(16, 128), (32, 256), (64, 512)]
-SEARCHES = [64, 256, 512, 1024]
+SEARCHES = [64, 256, 512, 1024, 2048, 4096, 8192]
 ENOUGH = 0.95
 
 
@@ -69,9 +69,9 @@ def of_lancedb(work, table, rows, kinds, queries, truth, enough):
                 break
 
 
-def of_usearch(numbers, vectors, queries, truth):
+def of_usearch(numbers, vectors, graphs, queries, truth):
     from usearch.index import Index
-    for connectivity, adding in GRAPHS:
+    for connectivity, adding in GRAPHS[:graphs]:
         graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f32", connectivity=connectivity, expansion_add=adding)
         begun = time.perf_counter()
         graph.add(numbers, vectors)
@@ -93,6 +93,7 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS), help="LanceDB's kinds of index; all unless given")
     parser.add_argument("--without-usearch", action="store_true")
+    parser.add_argument("--graphs", type=int, default=len(GRAPHS), help="usearch's graphs, the smallest first; all unless given")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     kept = arguments.work / "generated"
@@ -115,7 +116,7 @@ def main():
     rows = [{"what": "fossick", "p50_ms": mine["vector_p50_ms"], "recall@100": mine["recall@100"]}]
     rows.extend(of_lancedb(arguments.work, table, arguments.rows, arguments.kinds, queries, truth, mine["recall@100"]))
     if not arguments.without_usearch:
-        rows.extend(of_usearch(numbers, vectors, queries, truth))
+        rows.extend(of_usearch(numbers, vectors, arguments.graphs, queries, truth))
     for row in rows:
         row["ratio"] = round(row["p50_ms"] / mine["vector_p50_ms"], 2)
     if arguments.json:

@@ -3,7 +3,7 @@
 #
 # Makes a virtual environment with pinned versions (needs python3 and PyPI, once), builds the command line, has it make an index of generated
 # vectors (`fossick bench --search`) and measure itself, and then measures the others on the vectors of that index. A million takes
-# hours on two cores, most of it graphs: --kinds IVF_RQ --without-usearch leaves them out.
+# hours on two cores, most of it graphs: --kinds IVF_RQ --without-usearch leaves them out, --graphs 1 makes the smallest alone.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 root=$(CDPATH= cd -- "$here/../.." && pwd)

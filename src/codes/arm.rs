@@ -36,7 +36,6 @@ fn store(values: uint16x8_t) -> [u16; 8] {
 /// Sixteen rows at a lookup; sums are kept in 16 bits, eight to a register, as long as they fit.
 #[target_feature(enable = "neon")]
 fn neon(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
-    sums.fill(0);
     for (entries, signs) in entries.chunks(SHORT).zip(signs.chunks(SHORT * GROUP)) {
         let mut totals = [vdupq_n_u16(0); 4];
         for (entries, signs) in entries.iter().zip(signs.as_chunks::<GROUP>().0) {

@@ -16,10 +16,19 @@
 //! The error of the last term is about normal with the deviation |q'| e, e = sqrt(f² p - |r|²) / sqrt(p - 1) for p components. What
 //! a similarity must be at most is therefore known, so the best can be found by comparing exactly only those that may be among them.
 //!
-//! Rows lie in blocks of 32, so that one shuffle looks up four dimensions of 16 rows ([`super::sums`]). A block is, little-endian: for each
-//! group of four components 16 bytes, byte i holding row i in its low half and row i + 16 in its high half; then 32 values f, 32 values
-//! b = <x - c, c>, and 32 values e; by distances 2 f, -|x - c|² and 2 e.
+//! The first p / 2 signs s₁ tell less, and enough to know of most rows that they are too far away. By the same equations, with sums over the first p / 2
+//! components of z,
+//!
+//! ```text
+//! <z, q'>  ≈  f₁ <s₁, q'₁>,  f₁ = |r|² / Σ₁|z_i|         with the deviation |q'| e₁, e₁ = sqrt(f₁² p / 2 - |r|²) / sqrt(p - 1)
+//! ```
+//!
+//! Rows lie in blocks of 32, so that one shuffle looks up four dimensions of 16 rows ([`super::sums`]), in two halves ([`super::blocks`]): for each group of four
+//! components 16 bytes, byte i holding row i in its low half and row i + 16 in its high half; then three numbers of each row, all of a kind
+//! together. The first half of a block ends with f₁, b = <x - c, c> and e₁ in 2 bytes each, the upper half of a 32-bit float, rounded up; the second
+//! with f, b and e in 4 bytes each. By distances b is -|x - c|², and the others are twice as large. All is little-endian.
 
+use super::blocks::{place_in_stripe, sign_bytes};
 use super::rotation::Rotation;
 use super::sums::{self, Table};
 
@@ -27,13 +36,9 @@ use super::sums::{self, Table};
 pub(crate) const BLOCK: usize = 32;
 /// Bytes of one group of four components in a block.
 pub(super) const GROUP: usize = 16;
-/// Bytes of the numbers beside the signs, in a block.
-const NUMBERS: usize = 3 * 4 * BLOCK;
-
-/// Bytes of a block of rotated vectors of so many components.
-pub(crate) fn block_bytes(padded: usize) -> usize {
-    padded / 4 * GROUP + NUMBERS
-}
+/// Bytes of the numbers beside the signs, in the halves of a block.
+pub(super) const FIRST_NUMBERS: usize = 3 * 2 * BLOCK;
+pub(super) const SECOND_NUMBERS: usize = 3 * 4 * BLOCK;
 
 /// Makes the codes of vectors about one centre.
 pub(crate) struct Coder<'a> {
@@ -50,31 +55,62 @@ impl<'a> Coder<'a> {
         Self { rotation, center, by_distance, residual: vec![0.0; center.len()], rotated: vec![0.0; rotation.padded()] }
     }
 
-    /// Writes the code of a vector as row `row` of a block that was all zero.
-    pub(crate) fn write(&mut self, vector: &[f32], block: &mut [u8], row: usize) {
+    /// Writes the code of a vector as row `row` of a stripe that was all zero.
+    pub(crate) fn write(&mut self, vector: &[f32], stripe: &mut [u8], row: usize) {
         for (residual, (value, center)) in self.residual.iter_mut().zip(vector.iter().zip(self.center)) {
             *residual = value - center;
         }
         self.rotation.rotate(&self.residual, &mut self.rotated);
+        let padded = self.rotated.len();
+        let ([first, second], row) = place_in_stripe(stripe, padded, row);
         let (byte, shift) = (row % GROUP, if row < GROUP { 0 } else { 4 });
-        for (group, values) in self.rotated.chunks_exact(4).enumerate() {
-            let bits = (0..4).fold(0_u8, |bits, at| bits | u8::from(values[at] >= 0.0) << at);
-            block[group * GROUP + byte] |= bits << shift;
+        let signs = sign_bytes(padded);
+        let halves = [&mut first[..signs], &mut second[..signs]];
+        for (half, rotated) in halves.into_iter().zip(self.rotated.chunks_exact(padded / 2)) {
+            for (group, values) in rotated.chunks_exact(4).enumerate() {
+                let bits = (0..4).fold(0_u8, |bits, at| bits | u8::from(values[at] >= 0.0) << at);
+                half[group * GROUP + byte] |= bits << shift;
+            }
         }
         let square: f32 = self.rotated.iter().map(|value| value * value).sum();
-        let absolute: f32 = self.rotated.iter().map(|value| value.abs()).sum();
         let along: f32 = self.residual.iter().zip(self.center).map(|(residual, center)| residual * center).sum();
-        let padded = self.rotated.len() as f32;
-        let factor = if absolute > 0.0 { square / absolute } else { 0.0 };
-        let error = ((factor * factor * padded - square).max(0.0) / (padded - 1.0)).sqrt();
-        let numbers = block.len() - NUMBERS;
-        let numbers_of_row = if self.by_distance { [2.0 * factor, -square, 2.0 * error] } else { [factor, along, error] };
-        for (place, number) in numbers_of_row.into_iter().enumerate() {
-            let at = numbers + 4 * (place * BLOCK + row);
-            block[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        let (scale, along) = if self.by_distance { (2.0, -square) } else { (1.0, along) };
+        let numbers = |known: &[f32]| {
+            let (factor, error) = factor_and_error(square, known, padded);
+            [scale * factor, along, scale * error]
+        };
+        for (place, number) in numbers(&self.rotated[..padded / 2]).into_iter().enumerate() {
+            let at = signs + 2 * (place * BLOCK + row);
+            first[at..at + 2].copy_from_slice(&upper_half(number).to_le_bytes());
+        }
+        for (place, number) in numbers(&self.rotated).into_iter().enumerate() {
+            let at = signs + 4 * (place * BLOCK + row);
+            second[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }
     }
 }
+
+/// f and e, or f₁ and e₁, of a vector whose length has this square, by the signs of its components that are `known` of `padded`.
+fn factor_and_error(square: f32, known: &[f32], padded: usize) -> (f32, f32) {
+    let absolute: f32 = known.iter().map(|value| value.abs()).sum();
+    // Of half the components there may be nearly nothing; then their signs tell nothing.
+    if absolute <= 0.01 * square.sqrt() {
+        return (0.0, square.sqrt());
+    }
+    let factor = square / absolute;
+    (factor, ((factor * factor * known.len() as f32 - square).max(0.0) / (padded as f32 - 1.0)).sqrt())
+}
+
+/// The upper half of a number's bytes, of those that are not below it the least.
+fn upper_half(number: f32) -> u16 {
+    let bits = number.to_bits();
+    // Without its lower half a number is nearer to zero, so a negative one has grown.
+    let up = number > 0.0 && bits & 0xffff != 0;
+    (bits >> 16) as u16 + u16::from(up)
+}
+
+/// What a number of which the upper half is kept may be too large, of itself.
+const COARSE: f32 = 1.0 / 128.0;
 
 /// Rounding, relative to the numbers that a bound and a similarity are made of: nothing may be missed for it.
 const ROUNDING: f32 = 2e-6;
@@ -105,26 +141,41 @@ impl CodedQuery {
         Self { table: Table::new(&rotated), constant: constant + rounding, margin: deviations * length, slack }
     }
 
-    /// What the similarity of each row of a block is at most, as far as its code tells.
-    pub(crate) fn bounds(&self, block: &[u8], bounds: &mut [f32; BLOCK]) {
-        let (signs, numbers) = block.split_at(block.len() - NUMBERS);
+    /// What the similarity of each row of a block is at most, as far as the first half of its code tells.
+    pub(crate) fn rough_bounds(&self, first: &[u8], bounds: &mut [f32; BLOCK]) {
+        let (signs, numbers) = first.split_at(first.len() - FIRST_NUMBERS);
         let mut totals = [0_u32; BLOCK];
-        sums::sums(&self.table, signs, &mut totals);
-        let terms = Terms {
-            scale: self.table.step(),
-            least: self.table.least(),
-            constant: self.constant,
-            margin: self.margin,
-            slack: self.slack,
-        };
-        let (numbers, _) = numbers.as_chunks::<4>();
-        let [factors, alongs, errors] = numbers.as_chunks::<BLOCK>().0 else { return };
+        sums::add(self.table.first_half(), signs, &mut totals);
+        let [factors, alongs, errors] = numbers.as_chunks::<2>().0.as_chunks::<BLOCK>().0 else { return };
+        self.bounds_by(self.table.least_of_first(), &totals, Numbers::Coarse([factors, alongs, errors]), bounds);
+    }
+
+    /// The same as far as the whole code tells.
+    pub(crate) fn bounds(&self, [first, second]: [&[u8]; 2], bounds: &mut [f32; BLOCK]) {
+        let (signs, numbers) = second.split_at(second.len() - SECOND_NUMBERS);
+        let mut totals = [0_u32; BLOCK];
+        sums::add(self.table.first_half(), &first[..signs.len()], &mut totals);
+        sums::add(self.table.second_half(), signs, &mut totals);
+        let [factors, alongs, errors] = numbers.as_chunks::<4>().0.as_chunks::<BLOCK>().0 else { return };
+        self.bounds_by(self.table.least(), &totals, Numbers::Exact([factors, alongs, errors]), bounds);
+    }
+
+    fn bounds_by(&self, least: f32, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) {
+        let Self { constant, margin, slack, .. } = *self;
+        let terms = Terms { scale: self.table.step(), least, constant, margin, slack };
         #[cfg(target_arch = "x86_64")]
-        if super::x86::bounds(&terms, &totals, [factors, alongs, errors], bounds) {
+        if super::x86::bounds(&terms, totals, numbers, bounds) {
             return;
         }
-        terms.bounds(&totals, [factors, alongs, errors], bounds);
+        terms.bounds(totals, numbers, bounds);
     }
+}
+
+/// What a block has beside signs: a factor for the sum, what is added to it, and its error.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers<'a> {
+    Coarse([&'a [[u8; 2]; BLOCK]; 3]),
+    Exact([&'a [[u8; 4]; BLOCK]; 3]),
 }
 
 /// What a query gives to the bound of every row.
@@ -137,15 +188,36 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// From the sums of a block and its numbers. In arrays of one length, so that the compiler makes vector instructions of it, those of
-    /// whoever has it inlined.
+    /// From the sums of a block and its numbers.
     #[inline(always)]
-    pub(super) fn bounds(&self, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; BLOCK]; 3], bounds: &mut [f32; BLOCK]) {
-        let [factors, alongs, errors] = numbers;
+    pub(super) fn bounds(&self, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) {
+        match numbers {
+            Numbers::Coarse(numbers) => {
+                let wide = |bytes: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
+                self.each(totals, bounds, |row| numbers.map(|numbers| wide(numbers[row])), |product| COARSE * product.abs());
+            }
+            Numbers::Exact(numbers) => {
+                self.each(totals, bounds, |row| numbers.map(|numbers| f32::from_le_bytes(numbers[row])), |_| 0.0);
+            }
+        }
+    }
+
+    /// In arrays of one length, so that the compiler makes vector instructions of it, those of whoever has it inlined. `coarse`: by how much the product of
+    /// factor and sum may be too small.
+    #[inline(always)]
+    fn each(
+        &self,
+        totals: &[u32; BLOCK],
+        bounds: &mut [f32; BLOCK],
+        numbers: impl Fn(usize) -> [f32; 3],
+        coarse: impl Fn(f32) -> f32,
+    ) {
         for row in 0..BLOCK {
-            let [factor, along, error] = [factors[row], alongs[row], errors[row]].map(f32::from_le_bytes);
-            let estimate = factor * (self.scale * totals[row] as f32 + self.least) + along + self.constant;
-            bounds[row] = estimate + self.margin * error + self.slack * factor + ROUNDING * along.abs();
+            let [factor, along, error] = numbers(row);
+            let product = factor * (self.scale * totals[row] as f32 + self.least);
+            let estimate = product + along + self.constant;
+            let inexact = self.slack * factor + ROUNDING * along.abs() + coarse(product);
+            bounds[row] = estimate + self.margin * error + inexact;
         }
     }
 }
@@ -154,11 +226,76 @@ impl Terms {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::blocks::{Blocks, block_bytes};
     use super::*;
+
+    #[test]
+    fn half_of_a_number_is_the_least_that_is_not_below_it() {
+        let wide = |half: u16| f32::from_bits(u32::from(half) << 16);
+        for number in [0.0, -0.0, 1.0, -1.0, 1.0001, -1.0001, 0.3, -0.3, 3e-20, 1e30, -1e30, f32::MIN_POSITIVE] {
+            let half = upper_half(number);
+            assert!(wide(half) >= number && (wide(half) - number).abs() <= COARSE * number.abs(), "{number}: {}", wide(half));
+            let below = if number > 0.0 { half.wrapping_sub(1) } else { half + 1 };
+            assert!(number == 0.0 || wide(below) < number, "{number}: {}", wide(below));
+        }
+        assert_eq!(wide(upper_half(f32::MAX)), f32::INFINITY);
+    }
+
+    /// What an estimate errs by, in the deviations that the codes say.
+    #[test]
+    fn errors_are_about_normal_with_the_deviation_that_codes_say() {
+        let mut state = 1_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        let (dimension, rows) = (384, 64 * BLOCK);
+        let mut vector = || -> Vec<f32> { (0..dimension).map(|_| next()).collect() };
+        // Seen from a centre that is not far away, vector and query have no direction in common.
+        let center: Vec<f32> = vector().into_iter().map(|value| 0.2 * value).collect();
+        let query = vector();
+        let vectors: Vec<Vec<f32>> = (0..rows).map(|_| vector()).collect();
+        let rotation = Rotation::new(dimension);
+        for by_distance in [false, true] {
+            let mut bytes = vec![0; 64 * block_bytes(rotation.padded())];
+            let mut coder = Coder::new(&rotation, &center, by_distance);
+            vectors.iter().enumerate().for_each(|(row, vector)| coder.write(vector, &mut bytes, row));
+            let blocks = Blocks::new(&bytes, rotation.padded());
+            for rough in [false, true] {
+                let bounds = |deviations: f32| -> Vec<f32> {
+                    let coded = CodedQuery::new(&rotation, &center, &query, deviations, by_distance);
+                    let of_block = |block: usize| {
+                        let mut bounds = [0.0; BLOCK];
+                        match rough {
+                            true => coded.rough_bounds(blocks.first(block), &mut bounds),
+                            false => coded.bounds([blocks.first(block), blocks.second(block)], &mut bounds),
+                        }
+                        bounds
+                    };
+                    (0..64).flat_map(of_block).collect()
+                };
+                let (estimates, deviations) = (bounds(0.0), bounds(1.0));
+                let errors = vectors.iter().zip(estimates.iter().zip(deviations)).map(|(vector, (estimate, above))| {
+                    let pairs = vector.iter().zip(&query);
+                    let similarity: f32 =
+                        if by_distance { pairs.map(|(a, b)| -(a - b) * (a - b)).sum() } else { pairs.map(|(a, b)| a * b).sum() };
+                    (similarity - estimate) / (above - estimate)
+                });
+                let errors: Vec<f32> = errors.collect();
+                let share = |most: f32| errors.iter().filter(|error| **error <= most).count() as f32 / rows as f32;
+                let square = errors.iter().map(|error| error * error).sum::<f32>() / rows as f32;
+                let all = [share(0.0), share(1.0), share(3.0), square.sqrt()];
+                let within = [0.45..0.55, 0.8..0.88, 0.995..1.01, 0.93..1.07];
+                assert!(within.iter().zip(all).all(|(within, value)| within.contains(&value)), "{by_distance}, {rough}: {all:?}");
+            }
+        }
+    }
 
     proptest! {
         #[test]
-        fn a_bound_is_certain_at_as_many_deviations_as_the_square_root_of_the_components(
+        fn bounds_are_certain_at_as_many_deviations_as_the_square_root_of_the_components(
             vectors in prop::collection::vec(prop::collection::vec(-2.0f32..2.0, 70), 1..BLOCK),
             center in prop::collection::vec(-1.0f32..1.0, 70),
             query in prop::collection::vec(-2.0f32..2.0, 70),
@@ -166,19 +303,23 @@ mod tests {
             by_distance in any::<bool>(),
         ) {
             let rotation = Rotation::new(dimension);
-            let mut block = vec![0; block_bytes(rotation.padded())];
+            let mut bytes = vec![0; block_bytes(rotation.padded())];
             let mut coder = Coder::new(&rotation, &center[..dimension], by_distance);
             for (row, vector) in vectors.iter().enumerate() {
-                coder.write(&vector[..dimension], &mut block, row);
+                coder.write(&vector[..dimension], &mut bytes, row);
             }
+            let blocks = Blocks::new(&bytes, rotation.padded());
             let certain = (rotation.padded() as f32).sqrt().ceil();
-            let mut bounds = [0.0; BLOCK];
-            CodedQuery::new(&rotation, &center[..dimension], &query[..dimension], certain, by_distance).bounds(&block, &mut bounds);
-            for (vector, bound) in vectors.iter().zip(bounds) {
+            let coded = CodedQuery::new(&rotation, &center[..dimension], &query[..dimension], certain, by_distance);
+            let (mut bounds, mut rough) = ([0.0; BLOCK], [0.0; BLOCK]);
+            coded.bounds([blocks.first(0), blocks.second(0)], &mut bounds);
+            coded.rough_bounds(blocks.first(0), &mut rough);
+            for (vector, (bound, rough)) in vectors.iter().zip(bounds.into_iter().zip(rough)) {
                 let pairs = vector[..dimension].iter().zip(&query);
                 let similarity: f32 =
                     if by_distance { pairs.map(|(a, b)| -(a - b) * (a - b)).sum() } else { pairs.map(|(a, b)| a * b).sum() };
                 prop_assert!(bound >= similarity, "{bound} is below {similarity}");
+                prop_assert!(rough >= similarity, "{rough}, a rough one, is below {similarity}");
             }
         }
 
@@ -190,21 +331,28 @@ mod tests {
         ) {
             let [scale, least, constant, margin, slack] = terms;
             let terms = Terms { scale, least, constant, margin, slack };
-            let numbers = numbers.map(|numbers| numbers.map(f32::to_le_bytes));
-            let numbers = [&numbers[0], &numbers[1], &numbers[2]];
-            let mut plain = [0.0; BLOCK];
-            terms.bounds(&totals, numbers, &mut plain);
-            #[cfg(target_arch = "x86_64")]
-            {
-                let mut wide = [0.0; BLOCK];
-                if super::super::x86::bounds(&terms, &totals, numbers, &mut wide) {
-                    prop_assert_eq!(wide, plain);
+            let exact = numbers.map(|numbers| numbers.map(f32::to_le_bytes));
+            let coarse = numbers.map(|numbers| numbers.map(|number| upper_half(number).to_le_bytes()));
+            let exact = Numbers::Exact([&exact[0], &exact[1], &exact[2]]);
+            let coarse = Numbers::Coarse([&coarse[0], &coarse[1], &coarse[2]]);
+            for (which, inexact) in [(exact, 0.0), (coarse, COARSE)] {
+                let mut plain = [0.0; BLOCK];
+                terms.bounds(&totals, which, &mut plain);
+                #[cfg(target_arch = "x86_64")]
+                {
+                    let mut wide = [0.0; BLOCK];
+                    if super::super::x86::bounds(&terms, &totals, which, &mut wide) {
+                        prop_assert_eq!(wide, plain);
+                    }
                 }
+                let [factor, along, error] = numbers.map(|numbers| match which {
+                    Numbers::Exact(_) => numbers[7],
+                    Numbers::Coarse(_) => f32::from_bits(u32::from(upper_half(numbers[7])) << 16),
+                });
+                let product = factor * (scale * totals[7] as f32 + least);
+                let inexact = slack * factor + ROUNDING * along.abs() + inexact * product.abs();
+                prop_assert_eq!(plain[7], product + along + constant + margin * error + inexact);
             }
-            let [factor, along, error] = [0, 1, 2].map(|at| f32::from_le_bytes(numbers[at][7]));
-            let expected = factor * (scale * totals[7] as f32 + least) + along + constant;
-            let expected = expected + margin * error + slack * factor + ROUNDING * along.abs();
-            prop_assert_eq!(plain[7], expected);
         }
     }
 }

@@ -1,25 +1,38 @@
 //! Lookups and bounds on x86-64: unsafe code is loads and stores of slices whose lengths were checked, and the
-//! call of what was compiled for instructions that were found. Its plain twins are in `sums` and `code`. (AVX-512 was tried on Zen 4, and was no faster.)
+//! call of what was compiled for instructions that were found. Its plain twins are in `sums` and `code`.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::code::{BLOCK, GROUP, Terms};
+use super::code::{BLOCK, GROUP, Numbers, Terms};
 use super::sums::{SHORT, Sums};
 
 /// What this processor can do, if it has the instructions.
 pub(super) fn sums() -> Option<Sums> {
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the instructions were found just now.
-        return Some(|entries, signs, sums| unsafe { avx2(entries, signs, sums) });
-    }
-    None
+    all_sums().next()
+}
+
+/// All of them that this processor can do, the fastest first.
+pub(super) fn all_sums() -> impl Iterator<Item = Sums> {
+    // SAFETY: the instructions were found just now.
+    let wide: Sums = |entries, signs, sums| unsafe { avx512(entries, signs, sums) };
+    // SAFETY: as above.
+    let narrow: Sums = |entries, signs, sums| unsafe { avx2(entries, signs, sums) };
+    let found = [(has_avx512(), wide), (is_x86_feature_detected!("avx2"), narrow)];
+    found.into_iter().filter(|(found, _)| *found).map(|(_, sums)| sums)
+}
+
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// [`Terms::bounds`], the same operations in wider registers; false where this processor has none.
-pub(super) fn bounds(terms: &Terms, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; BLOCK]; 3], bounds: &mut [f32; BLOCK]) -> bool {
+pub(super) fn bounds(terms: &Terms, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) -> bool {
     #[target_feature(enable = "avx2")]
-    fn wide(terms: &Terms, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; BLOCK]; 3], bounds: &mut [f32; BLOCK]) {
+    fn wide(terms: &Terms, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) {
         terms.bounds(totals, numbers, bounds);
     }
     let found = is_x86_feature_detected!("avx2");
@@ -31,6 +44,52 @@ pub(super) fn bounds(terms: &Terms, totals: &[u32; BLOCK], numbers: [&[[u8; 4]; 
 }
 
 #[inline]
+#[target_feature(enable = "avx512f")]
+fn load_wide(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: 64 bytes; the instruction asks for no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+/// Adds to sixteen numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_wide(to: &mut [u32; 16], values: __m512i) {
+    let to = to.as_mut_ptr().cast();
+    // SAFETY: 16 numbers of 4 bytes; the instructions ask for no alignment.
+    unsafe { _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), values)) }
+}
+
+/// Four groups at once, whose 64 entries one lookup knows. The four bytes of a row are brought together first, so that one instruction adds them up.
+#[target_feature(enable = "avx512bw,avx512vbmi,avx512vnni")]
+fn avx512(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
+    const TOGETHER: [u8; 64] = {
+        let mut places = [0; 64];
+        let mut at = 0;
+        while at < 64 {
+            places[at] = (at % 4 * GROUP + at / 4) as u8;
+            at += 1;
+        }
+        places
+    };
+    let together = load_wide(&TOGETHER);
+    let table_of = _mm512_set1_epi32(0x3020_1000);
+    let (low, ones) = (_mm512_set1_epi8(15), _mm512_set1_epi8(1));
+    // Bit 4 a + 2 b + c of the constant is (a and b) or c.
+    let place = |half| _mm512_ternarylogic_epi32::<0b1110_1010>(half, low, table_of);
+    let mut totals = [_mm512_setzero_si512(); 2];
+    for (entries, signs) in entries.as_chunks::<4>().0.iter().zip(signs.as_chunks::<64>().0) {
+        let [table, rows] = [entries.as_flattened().as_array(), Some(signs)].map(|bytes| load_wide(bytes.unwrap_or(&[0; 64])));
+        let rows = _mm512_permutexvar_epi8(together, rows);
+        for (half, total) in [rows, _mm512_srli_epi16::<4>(rows)].into_iter().zip(&mut totals) {
+            *total = _mm512_dpbusd_epi32(*total, _mm512_permutexvar_epi8(place(half), table), ones);
+        }
+    }
+    for (sums, total) in sums.as_chunks_mut::<16>().0.iter_mut().zip(totals) {
+        add_wide(sums, total);
+    }
+}
+
+#[inline]
 #[target_feature(enable = "avx2")]
 fn load(bytes: &[u8]) -> __m256i {
     assert!(bytes.len() == 32);
@@ -38,19 +97,20 @@ fn load(bytes: &[u8]) -> __m256i {
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
 
+/// Adds to eight numbers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(to: &mut [u16], values: __m256i) {
-    assert!(to.len() == 16);
-    // SAFETY: 16 numbers of 2 bytes, as just checked; the instruction asks for no alignment.
-    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), values) }
+fn add(to: &mut [u32], values: __m256i) {
+    assert!(to.len() == 8);
+    let to = to.as_mut_ptr().cast();
+    // SAFETY: 8 numbers of 4 bytes, as just checked; the instructions ask for no alignment.
+    unsafe { _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), values)) }
 }
 
 /// Two groups at once, one in each half of a register. Sums are kept in 16 bits, those of even bytes mixed with those of odd ones, which are
 /// taken out at the end.
 #[target_feature(enable = "avx2")]
 fn avx2(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
-    sums.fill(0);
     let low = _mm256_set1_epi8(15);
     for (entries, signs) in entries.chunks(SHORT).zip(signs.chunks(SHORT * GROUP)) {
         let zero = _mm256_setzero_si256();
@@ -65,17 +125,14 @@ fn avx2(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
                 odd[half] = _mm256_add_epi16(odd[half], _mm256_srli_epi16::<8>(found));
             }
         }
-        for half in 0..2 {
-            // In 16 bits everything is meant modulo 65,536, and so is right in the end.
+        for (half, sums) in sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            // In 16 bits everything is meant modulo 65,536, and so is right in the end: all groups together are less than that.
             let even = _mm256_sub_epi16(mixed[half], _mm256_slli_epi16::<8>(odd[half]));
-            let mut pair = [[0_u16; 16]; 2];
-            store(&mut pair[0], even);
-            store(&mut pair[1], odd[half]);
-            for at in 0..8 {
-                let row = half * GROUP + 2 * at;
-                sums[row] += u32::from(pair[0][at]) + u32::from(pair[0][at + 8]);
-                sums[row + 1] += u32::from(pair[1][at]) + u32::from(pair[1][at + 8]);
-            }
+            let both = |sums| _mm_add_epi16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+            let (even, odd) = (both(even), both(odd[half]));
+            let (first, second) = sums.split_at_mut(8);
+            add(first, _mm256_cvtepu16_epi32(_mm_unpacklo_epi16(even, odd)));
+            add(second, _mm256_cvtepu16_epi32(_mm_unpackhi_epi16(even, odd)));
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
-use std::sync::{Mutex, PoisonError};
 
 use super::nearest::{Coded, Part, Rows, Sizes, nearest, similarities};
 use super::similarity::{dot, square_of_distance};
@@ -42,8 +41,6 @@ pub(crate) struct PassageTable {
     /// [`DEVIATIONS`], or more where a check found that they do not do.
     deviations: AtomicU32,
     sizes: Sizes,
-    /// Memory for bounds, to be used again.
-    spare: Mutex<Vec<Vec<f32>>>,
 }
 
 struct OrderedPart {
@@ -152,7 +149,6 @@ impl PassageTable {
             rotation: dimension.map(Rotation::new),
             deviations: AtomicU32::new(Self::deviations_of(kept)),
             sizes: if cfg!(test) { Sizes::SMALL } else { Sizes::SHIPPED },
-            spare: Mutex::default(),
         }
     }
 
@@ -353,15 +349,12 @@ impl PassageTable {
             parts.push(match part {
                 PassagePart::Coded(CodedPart { file, .. }) => {
                     let query = CodedQuery::new(rotation, file.center(), &query.0, deviations, by_distance);
-                    Part::Coded(Coded { query, blocks: file.blocks(), rows, padded: file.padded(), base })
+                    Part::Coded(Coded { query, blocks: file.blocks(), rows, base })
                 }
                 PassagePart::Read(_) => Part::Plain { rows, base },
             });
         }
-        let mut bounds = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let found = parallel::run(|| nearest(&parts, &Compared { table: self, query, wanted }, limit, self.sizes, &mut bounds));
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bounds);
-        found
+        parallel::run(|| nearest(&parts, &Compared { table: self, query, wanted }, limit, self.sizes))
     }
 }
 

@@ -5,7 +5,7 @@
 //! the rows are read into memory. `storage-format.md` has every byte.
 
 use std::fs;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ use rayon::prelude::*;
 
 use super::SoundFiles;
 use super::lance_file::Page;
-use crate::codes::{BLOCK, Coder, Rotation, block_bytes};
+use crate::codes::{BLOCK, Blocks, Coder, Rotation, STRIPE, block_bytes};
 use crate::error::StorageError;
 use crate::mapped::Mapped;
 use crate::parallel;
 use crate::schema::Metric;
 
-const MAGIC: [u8; 16] = *b"fossick codes 2\n";
+const MAGIC: [u8; 16] = *b"fossick codes 3\n";
 /// Magic, checksum of all that follows, and six numbers of 8 bytes.
 const HEADER: usize = 16 + 8 + 6 * 8;
 /// Where parts of the file begin; a processor reads lines of this size.
@@ -90,7 +90,6 @@ pub(crate) struct CodeFile {
     codes: Mapped,
     data: Mapped,
     dimension: usize,
-    padded: usize,
     rows: usize,
     /// Where the vectors are in the data file; none where they are in this one.
     pages: Vec<Page>,
@@ -145,7 +144,7 @@ impl CodeFile {
         };
         let file = Self::parse(codes, Mapped::open(data).ok()?, dimension, metric, is_sound);
         if file.is_none() {
-            tracing::warn!(file = %path.display(), "codes that are damaged or of another file are passed over");
+            tracing::warn!(file = %path.display(), "codes that are damaged, of another file or of another version are passed over");
         }
         file
     }
@@ -171,7 +170,7 @@ impl CodeFile {
         let parts = Parts::new(dimension, rows, pages).filter(|parts| is_of && parts.vectors.end == codes.len())?;
         let pages = cast_slice::<u8, [u64; 2]>(codes.get(parts.pages.clone())?);
         let pages: Vec<Page> = pages.iter().map(|&[first, offset]| Page { first, offset }).collect();
-        let file = Self { padded: Rotation::padded_of(dimension), codes, data, dimension, rows, pages, parts };
+        let file = Self { codes, data, dimension, rows, pages, parts };
         file.pages_are_inside().then_some(file)
     }
 
@@ -192,10 +191,6 @@ impl CodeFile {
         self.rows
     }
 
-    pub(crate) fn padded(&self) -> usize {
-        self.padded
-    }
-
     /// What the codes were made about.
     pub(crate) fn center(&self) -> &[f32] {
         cast_slice(&self.codes[self.parts.center.clone()])
@@ -213,9 +208,9 @@ impl CodeFile {
         Span { field, start, end }
     }
 
-    /// The blocks of codes.
-    pub(crate) fn blocks(&self) -> &[u8] {
-        &self.codes[self.parts.blocks.clone()]
+    /// The codes of the rows.
+    pub(crate) fn blocks(&self) -> Blocks<'_> {
+        Blocks::new(&self.codes[self.parts.blocks.clone()], Rotation::padded_of(self.dimension))
     }
 
     /// The vector of a row, and what brings it to length 1.
@@ -265,15 +260,10 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let temporary = path.with_extension("tmp");
     let center = mean((0..count.min(MOST_FOR_CENTER)).map(|at| scaled(at * count / count.min(MOST_FOR_CENTER))), dimension);
     let rotation = Rotation::new(dimension);
-    let block = block_bytes(rotation.padded());
-    let coded = |first_block: usize, blocks: &mut [u8]| {
+    let stripe = STRIPE * block_bytes(rotation.padded());
+    let coded = |first: usize, stripe: &mut [u8]| {
         let mut coder = Coder::new(&rotation, &center, rows.metric == Metric::Euclidean);
-        for (at, block) in blocks.chunks_mut(block).enumerate() {
-            let first = (first_block + at) * BLOCK;
-            (first..count.min(first + BLOCK)).for_each(|row| {
-                coder.write(&scaled(row), block, row - first);
-            });
-        }
+        (first..count.min(first + STRIPE * BLOCK)).for_each(|row| coder.write(&scaled(row), stripe, row - first));
     };
 
     let numbers =
@@ -292,11 +282,10 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
         let inverses: Vec<f32> = lengths.iter().map(|length| inverse(*length)).collect();
         out.put(parts.inverses.start, cast_slice(&inverses))?;
         out.put(parts.blocks.start, &[])?;
-        let blocks = count.div_ceil(BLOCK);
-        for first in (0..blocks).step_by(AT_ONCE / BLOCK) {
-            let mut bytes = vec![0_u8; (blocks - first).min(AT_ONCE / BLOCK) * block];
-            let chunks = || bytes.par_chunks_mut(64 * block).enumerate().for_each(|(at, blocks)| coded(first + 64 * at, blocks));
-            parallel::run(chunks);
+        for first in (0..count).step_by(AT_ONCE) {
+            let mut bytes = vec![0_u8; (count - first).min(AT_ONCE).div_ceil(BLOCK) * block_bytes(rotation.padded())];
+            let stripes = bytes.par_chunks_mut(stripe).enumerate();
+            parallel::run(|| stripes.for_each(|(at, stripe)| coded(first + at * STRIPE * BLOCK, stripe)));
             out.add(&bytes)?;
         }
         out.put(parts.vectors.start, &[])?;
@@ -314,8 +303,8 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     written.and_then(|()| fs::rename(&temporary, path)).map_err(StorageError::io(path, "writing codes"))
 }
 
-/// Rows whose codes are in memory at a time while a file is written.
-const AT_ONCE: usize = 1 << 15;
+/// Rows whose codes are in memory at a time while a file is written: whole stripes.
+const AT_ONCE: usize = 16 * STRIPE * BLOCK;
 
 /// A code file that is being written from its beginning to its end.
 struct Output {
@@ -391,6 +380,12 @@ pub(crate) fn normalize(vector: &mut [f32]) {
         let length = length(vector);
         vector.iter_mut().for_each(|value| *value /= length);
     }
+}
+
+/// Whether there is a file of codes as this version writes them; what is in it is not looked at.
+pub(super) fn is_there(path: &Path) -> bool {
+    let mut magic = [0; MAGIC.len()];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == MAGIC
 }
 
 /// The code file of a data file, by the name of that.

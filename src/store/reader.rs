@@ -223,7 +223,7 @@ impl Generation {
             return 0;
         }
         let directory = self.layout.codes();
-        let has_codes = |data: &String| codes::path_of(&directory, data).exists();
+        let has_codes = |data: &String| codes::is_there(&codes::path_of(&directory, data));
         let uncoded = self.passages.fragments().into_iter().filter(|fragment| !fragment.data.as_ref().is_some_and(has_codes));
         uncoded.map(|fragment| fragment.rows as u64).sum()
     }

@@ -130,15 +130,19 @@ fn codes_find_the_nearest_whatever_was_deleted_replaced_compacted_or_damaged() {
     check(&index, &seeds, "compacted");
 
     let bytes = fs::read(&files[0]).unwrap();
-    for damage in 0..4 {
+    for damage in 0..5 {
         let mut damaged = bytes.clone();
         match damage {
             0 => damaged.truncate(bytes.len() / 2),
             1 => damaged[bytes.len() / 2] ^= 1,
             2 => damaged[40] ^= 1,
+            // As an earlier version wrote it.
+            3 => damaged[14] = b'2',
             _ => damaged.clear(),
         }
         fs::write(&files[0], damaged).unwrap();
+        let snapshot = Index::open(index.path(), Options::new()).unwrap().snapshot().unwrap();
+        assert_eq!(snapshot.storage().uncoded_passages >= seeds.len() as u64, damage > 2, "what is no code file at all is seen");
         check(&Index::open(index.path(), Options::new()).unwrap(), &seeds, "with damaged codes");
     }
     drop(index.writer().unwrap());
@@ -262,13 +266,23 @@ fn spoil_file(file: &Path, share: f32) {
     let (dimension, padded, rows, pages) = (number(0), number(1), number(2), number(3));
     let parts = [4 * dimension, 16 * pages, 8 * rows, 24 * rows, 4 * rows];
     let blocks = parts.iter().fold(72, |at: usize, bytes| at.next_multiple_of(64) + bytes).next_multiple_of(64);
-    let block = 4 * padded + 384;
-    for block in bytes[blocks..][..rows.div_ceil(32) * block].chunks_exact_mut(block) {
-        let (factors, errors) = block[4 * padded..].split_at_mut(256);
-        for (factor, error) in factors[..128].as_chunks_mut::<4>().0.iter_mut().zip(errors.as_chunks_mut::<4>().0) {
-            let [f, e] = [*factor, *error].map(f32::from_le_bytes);
-            let length = (f * f * padded as f32 - e * e * (padded - 1) as f32).max(0.0).sqrt();
-            (*factor, *error) = ([0; 4], (share * length).to_le_bytes());
+    // A stripe has up to 64 blocks: first halves, each with numbers of 2 bytes, then second halves, each with numbers of 4.
+    let (signs, first, second) = (2 * padded, 2 * padded + 192, 2 * padded + 384);
+    let blocks = &mut bytes[blocks..][..rows.div_ceil(32) * (first + second)];
+    for stripe in blocks.chunks_mut(64 * (first + second)) {
+        let (firsts, seconds) = stripe.split_at_mut(stripe.len() / (first + second) * first);
+        for (first, second) in firsts.chunks_exact_mut(first).zip(seconds.chunks_exact_mut(second)) {
+            for row in 0..32 {
+                let of_first = |place: usize| signs + 2 * (32 * place + row)..signs + 2 * (32 * place + row + 1);
+                let of_second = |place: usize| signs + 4 * (32 * place + row)..signs + 4 * (32 * place + row + 1);
+                let [f, e] = [0, 2].map(|place| f32::from_le_bytes(second[of_second(place)].try_into().unwrap()));
+                let length = (f * f * padded as f32 - e * e * (padded - 1) as f32).max(0.0).sqrt();
+                let error = (share * length).to_le_bytes();
+                first[of_first(0)].fill(0);
+                first[of_first(2)].copy_from_slice(&error[2..]);
+                second[of_second(0)].fill(0);
+                second[of_second(2)].copy_from_slice(&error);
+            }
         }
     }
     let checksum = u64::from(crc32c::crc32c(&bytes[24..]));
