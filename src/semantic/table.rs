@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 use super::nearest::{Coded, Part, Rows, Sizes, nearest, similarities};
 use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
-use crate::mapped;
 use crate::numbers::NumberSet;
 use crate::parallel;
 use crate::schema::Metric;
@@ -399,7 +398,7 @@ impl Rows for Compared<'_> {
 
     fn prefetch(&self, position: usize) {
         let part = self.table.part(position);
-        mapped::prefetch(bytemuck::cast_slice(part.part.vector(position - part.base).0));
+        part.part.prefetch(position - part.base);
     }
 
     fn similarity(&self, position: usize) -> f32 {

@@ -16,7 +16,7 @@ use super::SoundFiles;
 use super::lance_file::Page;
 use crate::codes::{BLOCK, Blocks, Coder, Rotation, STRIPE, block_bytes};
 use crate::error::StorageError;
-use crate::mapped::Mapped;
+use crate::mapped::{Mapped, prefetch};
 use crate::parallel;
 use crate::schema::Metric;
 
@@ -215,15 +215,28 @@ impl CodeFile {
 
     /// The vector of a row, and what brings it to length 1.
     pub(crate) fn vector(&self, row: usize) -> (&[f32], f32) {
-        let vector = match &self.pages[..] {
+        (self.as_stored(row), self.inverses()[row])
+    }
+
+    /// Has the processor fetch what is read of a row that is compared, without waiting for any of it here.
+    pub(crate) fn prefetch(&self, row: usize) {
+        prefetch(cast_slice(self.as_stored(row)));
+        prefetch(cast_slice(&self.inverses()[row..=row]));
+        prefetch(cast_slice(&self.documents()[row..=row]));
+    }
+
+    fn as_stored(&self, row: usize) -> &[f32] {
+        match &self.pages[..] {
             [] => {
                 let bytes = 4 * self.dimension;
                 cast_slice(&self.codes[self.parts.vectors.start + row * bytes..][..bytes])
             }
             pages => in_page(&self.data, pages, row, self.dimension),
-        };
-        let inverses: &[f32] = cast_slice(&self.codes[self.parts.inverses.clone()]);
-        (vector, inverses[row])
+        }
+    }
+
+    fn inverses(&self) -> &[f32] {
+        cast_slice(&self.codes[self.parts.inverses.clone()])
     }
 }
 

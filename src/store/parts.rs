@@ -94,6 +94,13 @@ impl PassagePart {
         }
     }
 
+    /// That a row is compared soon. What was read into memory lies in order, mostly.
+    pub(crate) fn prefetch(&self, row: usize) {
+        if let Self::Coded(part) = self {
+            part.file.prefetch(row);
+        }
+    }
+
     fn live_rows(&self) -> usize {
         match self {
             Self::Coded(CodedPart { live: Some(live), .. }) => live.iter().map(|bits| bits.count_ones() as usize).sum(),
