@@ -1,7 +1,6 @@
 //! The nearest documents by codes: rough bounds for all rows by half of their codes, finer ones by whole codes for blocks of rows that may be among the best, and
 //! exact similarities of those rows that still may. Of a vector of 384 components, 1,536 bytes, that reads 30 bytes, then 66, and all at last.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -201,7 +200,7 @@ fn above(bounds: &[f32; BLOCK], least: f32, first: usize) -> impl Iterator<Item 
 ///
 /// `parts` follow each other from position 0. To be called on the pool, all of it at once: each change of hands between threads costs as much as
 /// thousands of rows.
-pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, sizes: Sizes) -> HashMap<u64, f32> {
+pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, sizes: Sizes) -> Vec<(u64, f32)> {
     let Sizes { blocks, least, round, .. } = sizes;
     let mut stretches = Vec::new();
     for (at, part) in parts.iter().enumerate() {
@@ -213,7 +212,7 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, sizes: 
     let mut best = Best::new(wanted);
     stretches.par_iter_mut().for_each(|stretch| stretch.scan(rows, &best));
 
-    let mut found = HashMap::with_capacity(4 * limit);
+    let mut found = Vec::new();
     let mut done = compare(&mut best.take(), rows, &mut found);
     // Many rows of few documents: look at more.
     while found.len() < limit && done.len() >= wanted {
@@ -245,15 +244,26 @@ pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, sizes: 
 }
 
 /// Compares rows exactly, in the order of their positions, which are given back; notes the best of each document.
-fn compare(candidates: &mut [(f32, u32)], rows: &dyn Rows, found: &mut HashMap<u64, f32>) -> Vec<u32> {
+fn compare(candidates: &mut [(f32, u32)], rows: &dyn Rows, found: &mut Vec<(u64, f32)>) -> Vec<u32> {
     candidates.sort_unstable_by_key(|(_, position)| *position);
     let positions: Vec<u32> = candidates.iter().map(|(_, position)| *position).collect();
     let exact = similarities(&positions, rows);
-    for (&position, similarity) in positions.iter().zip(exact) {
-        let best = found.entry(rows.document(position as usize)).or_insert(similarity);
-        *best = best.max(similarity);
-    }
+    found.extend(positions.iter().zip(exact).map(|(&position, similarity)| (rows.document(position as usize), similarity)));
+    best_of_each(found);
     positions
+}
+
+/// Leaves the best similarity of each document, in the order of their numbers.
+pub(super) fn best_of_each(found: &mut Vec<(u64, f32)>) {
+    // Mostly a few runs that are in order already, of which this sort makes use.
+    found.sort_by_key(|(document, _)| *document);
+    found.dedup_by(|other, kept| {
+        let is_same = other.0 == kept.0;
+        if is_same {
+            kept.1 = kept.1.max(other.1);
+        }
+        is_same
+    });
 }
 
 /// The exact similarity of each row.
@@ -272,8 +282,8 @@ pub(super) fn similarities(positions: &[u32], rows: &dyn Rows) -> Vec<f32> {
 }
 
 /// The similarity of the `limit`th best document; `None` where there are fewer.
-fn last_of(found: &HashMap<u64, f32>, limit: usize) -> Option<f32> {
-    let mut all: Vec<f32> = found.values().copied().collect();
+fn last_of(found: &[(u64, f32)], limit: usize) -> Option<f32> {
+    let mut all: Vec<f32> = found.iter().map(|(_, similarity)| *similarity).collect();
     let at = limit.checked_sub(1).filter(|at| *at < all.len())?;
     Some(*all.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1)
 }

@@ -1,10 +1,9 @@
 //! The passages of a snapshot: whose they are, where they are, and how near.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 
-use super::nearest::{Coded, Part, Rows, Sizes, nearest, similarities};
+use super::nearest::{Coded, Part, Rows, Sizes, best_of_each, nearest, similarities};
 use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
 use crate::numbers::NumberSet;
@@ -222,7 +221,7 @@ impl PassageTable {
                 self.exact(self.parts.iter().flat_map(rows), query)
             }
             _ if self.rows <= self.sizes.few => self.exact(self.all_of(eligible), query),
-            _ => self.by_codes(query, limit, eligible).into_iter().collect(),
+            _ => self.by_codes(query, limit, eligible),
         };
         let better = |a: &(u64, f32), b: &(u64, f32)| -> Ordering {
             b.1.total_cmp(&a.1).then_with(|| rank_of_equals(a.0).cmp(&rank_of_equals(b.0)))
@@ -322,24 +321,15 @@ impl PassageTable {
         let positions: Vec<u32> = positions.map(|position| position as u32).collect();
         let compared = Compared { table: self, query, wanted: Eligible::default() };
         let similarities = parallel::run(|| similarities(&positions, &compared));
-        let mut found: Vec<(u64, f32)> = Vec::with_capacity(positions.len());
-        for (position, similarity) in positions.into_iter().zip(similarities) {
-            let document = compared.document(position as usize);
-            // A document's passages mostly follow each other.
-            match found.last_mut() {
-                Some((last, best)) if *last == document => *best = best.max(similarity),
-                _ => found.push((document, similarity)),
-            }
-        }
-        if !found.is_sorted_by(|a, b| a.0 < b.0) {
-            found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.total_cmp(&a.1)));
-            found.dedup_by_key(|(document, _)| *document);
-        }
+        let pairs = positions.into_iter().zip(similarities);
+        let mut found: Vec<(u64, f32)> =
+            pairs.map(|(position, similarity)| (compared.document(position as usize), similarity)).collect();
+        best_of_each(&mut found);
         found
     }
 
-    fn by_codes(&self, query: &Direction, limit: usize, wanted: Eligible<'_>) -> HashMap<u64, f32> {
-        let Some(rotation) = &self.rotation else { return HashMap::new() };
+    fn by_codes(&self, query: &Direction, limit: usize, wanted: Eligible<'_>) -> Vec<(u64, f32)> {
+        let Some(rotation) = &self.rotation else { return Vec::new() };
         let deviations = self.deviations() as f32;
         let by_distance = self.metric == Metric::Euclidean;
         let mut parts = Vec::with_capacity(self.parts.len());

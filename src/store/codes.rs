@@ -21,8 +21,8 @@ use crate::parallel;
 use crate::schema::Metric;
 
 const MAGIC: [u8; 16] = *b"fossick codes 3\n";
-/// Magic, checksum of all that follows, and six numbers of 8 bytes.
-const HEADER: usize = 16 + 8 + 6 * 8;
+/// Magic, checksum of all that follows, and seven numbers of 8 bytes.
+const HEADER: usize = 16 + 8 + 7 * 8;
 /// Where parts of the file begin; a processor reads lines of this size.
 const ALIGNMENT: usize = 64;
 /// In place of the document of a row that was deleted before the file was written.
@@ -109,7 +109,8 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(dimension: usize, rows: usize, pages: usize) -> Option<Self> {
+    /// `scaled`: how many rows have a factor of their own, all or none.
+    fn new(dimension: usize, rows: usize, pages: usize, scaled: usize) -> Option<Self> {
         let padded = Rotation::padded_of(dimension);
         let mut end = HEADER;
         let mut part = |bytes: usize| {
@@ -123,7 +124,7 @@ impl Parts {
             pages: part(pages.checked_mul(16)?)?,
             documents: part(rows.checked_mul(8)?)?,
             spans: part(rows.checked_mul(24)?)?,
-            inverses: part(rows.checked_mul(4)?)?,
+            inverses: part(scaled.checked_mul(4)?)?,
             blocks: part(rows.div_ceil(BLOCK).checked_mul(block_bytes(padded))?)?,
             vectors: part(inline)?,
         })
@@ -162,12 +163,13 @@ impl CodeFile {
         }
         let (numbers, _) = body.as_chunks::<8>();
         let number = |at: usize| numbers.get(at).and_then(|bytes| usize::try_from(u64::from_le_bytes(*bytes)).ok());
-        let (rows, pages) = (number(2)?, number(3)?);
+        let (rows, pages, scaled) = (number(2)?, number(3)?, number(6)?);
         let is_of = number(0)? == dimension
             && number(1)? == Rotation::padded_of(dimension)
             && number(4)? == data.len()
-            && number(5)? as u64 == kind(metric);
-        let parts = Parts::new(dimension, rows, pages).filter(|parts| is_of && parts.vectors.end == codes.len())?;
+            && number(5)? as u64 == kind(metric)
+            && (scaled == 0 || scaled == rows);
+        let parts = Parts::new(dimension, rows, pages, scaled).filter(|parts| is_of && parts.vectors.end == codes.len())?;
         let pages = cast_slice::<u8, [u64; 2]>(codes.get(parts.pages.clone())?);
         let pages: Vec<Page> = pages.iter().map(|&[first, offset]| Page { first, offset }).collect();
         let file = Self { codes, data, dimension, rows, pages, parts };
@@ -215,13 +217,13 @@ impl CodeFile {
 
     /// The vector of a row, and what brings it to length 1.
     pub(crate) fn vector(&self, row: usize) -> (&[f32], f32) {
-        (self.as_stored(row), self.inverses()[row])
+        (self.as_stored(row), self.inverses().get(row).copied().unwrap_or(1.0))
     }
 
     /// Has the processor fetch what is read of a row that is compared, without waiting for any of it here.
     pub(crate) fn prefetch(&self, row: usize) {
         prefetch(cast_slice(self.as_stored(row)));
-        prefetch(cast_slice(&self.inverses()[row..=row]));
+        prefetch(cast_slice(self.inverses().get(row..=row).unwrap_or_default()));
         prefetch(cast_slice(&self.documents()[row..=row]));
     }
 
@@ -235,6 +237,7 @@ impl CodeFile {
         }
     }
 
+    /// None where each would be 1.
     fn inverses(&self) -> &[f32] {
         cast_slice(&self.codes[self.parts.inverses.clone()])
     }
@@ -265,7 +268,11 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
         _ => &[],
     };
     let too_large = || StorageError::Inconsistent { path: data.to_path_buf(), fact: "it is too large for codes".to_owned() };
-    let parts = Parts::new(dimension, count, pages.len()).ok_or_else(too_large)?;
+    let mut inverses: Vec<f32> = lengths.into_iter().map(inverse).collect();
+    if inverses.iter().all(|inverse| *inverse == 1.0) {
+        inverses.clear();
+    }
+    let parts = Parts::new(dimension, count, pages.len(), inverses.len()).ok_or_else(too_large)?;
     let length_of_data = fs::metadata(data).map_err(StorageError::io(data, "reading the vectors"))?.len();
 
     let directory = path.parent().unwrap_or(path);
@@ -279,8 +286,9 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
         (first..count.min(first + STRIPE * BLOCK)).for_each(|row| coder.write(&scaled(row), stripe, row - first));
     };
 
+    let (of_metric, with_factor) = (kind(rows.metric), inverses.len() as u64);
     let numbers =
-        [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, kind(rows.metric)];
+        [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, of_metric, with_factor];
     let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
     let written = Output::create(&temporary).and_then(|mut out| {
         out.add(cast_slice(&numbers))?;
@@ -292,7 +300,6 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
             let spans: Vec<[u64; 3]> = spans.iter().map(|span| [span.field, span.start, span.end]).collect();
             out.add(cast_slice(&spans))?;
         }
-        let inverses: Vec<f32> = lengths.iter().map(|length| inverse(*length)).collect();
         out.put(parts.inverses.start, cast_slice(&inverses))?;
         out.put(parts.blocks.start, &[])?;
         for first in (0..count).step_by(AT_ONCE) {

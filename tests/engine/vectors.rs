@@ -263,9 +263,9 @@ fn spoil(index: &Index, share: f32) {
 fn spoil_file(file: &Path, share: f32) {
     let mut bytes = fs::read(file).unwrap();
     let number = |at: usize| u64::from_le_bytes(bytes[24 + 8 * at..][..8].try_into().unwrap()) as usize;
-    let (dimension, padded, rows, pages) = (number(0), number(1), number(2), number(3));
-    let parts = [4 * dimension, 16 * pages, 8 * rows, 24 * rows, 4 * rows];
-    let blocks = parts.iter().fold(72, |at: usize, bytes| at.next_multiple_of(64) + bytes).next_multiple_of(64);
+    let (dimension, padded, rows, pages, scaled) = (number(0), number(1), number(2), number(3), number(6));
+    let parts = [4 * dimension, 16 * pages, 8 * rows, 24 * rows, 4 * scaled];
+    let blocks = parts.iter().fold(80, |at: usize, bytes| at.next_multiple_of(64) + bytes).next_multiple_of(64);
     // A stripe has up to 64 blocks: first halves, each with numbers of 2 bytes, then second halves, each with numbers of 4.
     let (signs, first, second) = (2 * padded, 2 * padded + 192, 2 * padded + 384);
     let blocks = &mut bytes[blocks..][..rows.div_ceil(32) * (first + second)];
