@@ -10,12 +10,13 @@ use memmap2::{Mmap, MmapOptions};
 
 /// Has the processor fetch bytes that are read soon, so that it need not wait for them then: rows at random places of a large file would be
 /// waited for one after the other, and of what lies in order it fetches by itself no more than to the end of a page (`fossick bench --search`).
+#[inline]
 pub(crate) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
+    for at in (0..bytes.len()).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, for an address inside the slice; it reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = bytes;

@@ -5,16 +5,22 @@
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
+use super::bounds::{Way, bounds_by, maxima_by};
 use super::code::{BLOCK, GROUP};
-use super::sums::{SHORT, Sums};
+use super::sums::SHORT;
 
 /// What this processor can do, if it has the instructions.
-pub(super) fn sums() -> Option<Sums> {
-    if is_aarch64_feature_detected!("neon") {
-        // SAFETY: the instructions were found just now.
-        return Some(|entries, signs, sums| unsafe { neon(entries, signs, sums) });
-    }
-    None
+pub(super) fn way() -> Option<Way> {
+    let found = is_aarch64_feature_detected!("neon");
+    found.then_some(Way {
+        bounds: |halves, terms, numbers, eligible, bounds| bounds_by(sums, halves, terms, numbers, eligible, bounds),
+        maxima: |entries, terms, run, maxima| maxima_by(sums, entries, terms, run, maxima),
+    })
+}
+
+fn sums(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
+    // SAFETY: the one way that has this is given out where the instructions were found.
+    unsafe { neon(entries, signs, sums) }
 }
 
 #[inline]

@@ -39,12 +39,14 @@ impl<'a> Blocks<'a> {
     }
 
     /// The first half of a block.
+    #[inline]
     pub(crate) fn first(&self, block: usize) -> &'a [u8] {
         let [first, _] = half_bytes(self.padded);
         &self.bytes[self.stripe(block).0 + block % STRIPE * first..][..first]
     }
 
     /// The second half of a block.
+    #[inline]
     pub(crate) fn second(&self, block: usize) -> &'a [u8] {
         let [first, second] = half_bytes(self.padded);
         let (start, blocks) = self.stripe(block);

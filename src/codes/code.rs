@@ -28,9 +28,10 @@
 //! together. The first half of a block ends with f₁, b = <x - c, c> and e₁ in 2 bytes each, the upper half of a 32-bit float, rounded up; the second
 //! with f, b and e in 4 bytes each. By distances b is -|x - c|², and the others are twice as large. All is little-endian.
 
-use super::blocks::{place_in_stripe, sign_bytes};
+use super::blocks::{Blocks, place_in_stripe, sign_bytes};
+use super::bounds::{Half, Numbers, Run, Terms, Way};
 use super::rotation::Rotation;
-use super::sums::{self, Table};
+use super::sums::Table;
 
 /// Rows in a block.
 pub(crate) const BLOCK: usize = 32;
@@ -102,7 +103,7 @@ fn factor_and_error(square: f32, known: &[f32], padded: usize) -> (f32, f32) {
 }
 
 /// The upper half of a number's bytes, of those that are not below it the least.
-fn upper_half(number: f32) -> u16 {
+pub(super) fn upper_half(number: f32) -> u16 {
     let bits = number.to_bits();
     // Without its lower half a number is nearer to zero, so a negative one has grown.
     let up = number > 0.0 && bits & 0xffff != 0;
@@ -110,20 +111,18 @@ fn upper_half(number: f32) -> u16 {
 }
 
 /// What a number of which the upper half is kept may be too large, of itself.
-const COARSE: f32 = 1.0 / 128.0;
+pub(super) const COARSE: f32 = 1.0 / 128.0;
 
 /// Rounding, relative to the numbers that a bound and a similarity are made of: nothing may be missed for it.
-const ROUNDING: f32 = 2e-6;
+pub(super) const ROUNDING: f32 = 2e-6;
 
 /// A query prepared for the codes about one centre.
 pub(crate) struct CodedQuery {
     table: Table,
-    /// <c, q>, or by distances -|q'|²; with what rounding may take away.
-    constant: f32,
-    /// How many deviations above its estimate a similarity is looked for, times |q'|.
-    margin: f32,
-    /// What rounding may take away, for each unit of f.
-    slack: f32,
+    /// For whole codes, and for their first halves.
+    terms: Terms,
+    rough: Terms,
+    way: Way,
 }
 
 impl CodedQuery {
@@ -134,91 +133,38 @@ impl CodedQuery {
         rotation.rotate(&difference, &mut rotated);
         let square = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>();
         let length = square(&rotated).sqrt();
+        // <c, q>, or by distances -|q'|²; with what rounding may take away.
         let constant =
             if by_distance { -length * length } else { query.iter().zip(center).map(|(query, center)| query * center).sum() };
-        let rounding = ROUNDING * (constant.abs() + square(query).sqrt() * square(center).sqrt());
+        let constant = constant + ROUNDING * (constant.abs() + square(query).sqrt() * square(center).sqrt());
         let slack = ROUNDING * length * (rotation.padded() as f32).sqrt();
-        Self { table: Table::new(&rotated), constant: constant + rounding, margin: deviations * length, slack }
+        let table = Table::new(&rotated);
+        let terms = |least| Terms { scale: table.step(), least, constant, margin: deviations * length, slack };
+        let (terms, rough) = (terms(table.least()), terms(table.least_of_first()));
+        Self { table, terms, rough, way: Way::fastest() }
     }
 
-    /// What the similarity of each row of a block is at most, as far as the first half of its code tells.
-    pub(crate) fn rough_bounds(&self, first: &[u8], bounds: &mut [f32; BLOCK]) {
-        let (signs, numbers) = first.split_at(first.len() - FIRST_NUMBERS);
-        let mut totals = [0_u32; BLOCK];
-        sums::add(self.table.first_half(), signs, &mut totals);
-        let [factors, alongs, errors] = numbers.as_chunks::<2>().0.as_chunks::<BLOCK>().0 else { return };
-        self.bounds_by(self.table.least_of_first(), &totals, Numbers::Coarse([factors, alongs, errors]), bounds);
+    /// What the similarities of each block's rows are at most, as far as the first halves of their codes tell: of one block after the other, from
+    /// `first` on. Only rows with their bit in `eligible`, which has one number for each block, count; without any it is less than all numbers.
+    pub(crate) fn rough_maxima(&self, blocks: Blocks<'_>, first: usize, eligible: &[u32], maxima: &mut [f32]) {
+        (self.way.maxima)(self.table.first_half(), &self.rough, &Run { blocks, first, eligible }, maxima);
+    }
+
+    /// What the similarity of each row of a block is at most, as far as the first half of its code tells; less than all numbers for a row
+    /// without its bit in `eligible`.
+    pub(crate) fn rough_bounds(&self, first: &[u8], eligible: u32, bounds: &mut [f32; BLOCK]) {
+        let Some((signs, numbers)) = Numbers::of_first(first) else { return };
+        (self.way.bounds)(&[Half { entries: self.table.first_half(), signs }], &self.rough, numbers, eligible, bounds);
     }
 
     /// The same as far as the whole code tells.
-    pub(crate) fn bounds(&self, [first, second]: [&[u8]; 2], bounds: &mut [f32; BLOCK]) {
-        let (signs, numbers) = second.split_at(second.len() - SECOND_NUMBERS);
-        let mut totals = [0_u32; BLOCK];
-        sums::add(self.table.first_half(), &first[..signs.len()], &mut totals);
-        sums::add(self.table.second_half(), signs, &mut totals);
-        let [factors, alongs, errors] = numbers.as_chunks::<4>().0.as_chunks::<BLOCK>().0 else { return };
-        self.bounds_by(self.table.least(), &totals, Numbers::Exact([factors, alongs, errors]), bounds);
-    }
-
-    fn bounds_by(&self, least: f32, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) {
-        let Self { constant, margin, slack, .. } = *self;
-        let terms = Terms { scale: self.table.step(), least, constant, margin, slack };
-        #[cfg(target_arch = "x86_64")]
-        if super::x86::bounds(&terms, totals, numbers, bounds) {
-            return;
-        }
-        terms.bounds(totals, numbers, bounds);
-    }
-}
-
-/// What a block has beside signs: a factor for the sum, what is added to it, and its error.
-#[derive(Clone, Copy)]
-pub(super) enum Numbers<'a> {
-    Coarse([&'a [[u8; 2]; BLOCK]; 3]),
-    Exact([&'a [[u8; 4]; BLOCK]; 3]),
-}
-
-/// What a query gives to the bound of every row.
-pub(super) struct Terms {
-    scale: f32,
-    least: f32,
-    constant: f32,
-    margin: f32,
-    slack: f32,
-}
-
-impl Terms {
-    /// From the sums of a block and its numbers.
-    #[inline(always)]
-    pub(super) fn bounds(&self, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) {
-        match numbers {
-            Numbers::Coarse(numbers) => {
-                let wide = |bytes: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
-                self.each(totals, bounds, |row| numbers.map(|numbers| wide(numbers[row])), |product| COARSE * product.abs());
-            }
-            Numbers::Exact(numbers) => {
-                self.each(totals, bounds, |row| numbers.map(|numbers| f32::from_le_bytes(numbers[row])), |_| 0.0);
-            }
-        }
-    }
-
-    /// In arrays of one length, so that the compiler makes vector instructions of it, those of whoever has it inlined. `coarse`: by how much the product of
-    /// factor and sum may be too small.
-    #[inline(always)]
-    fn each(
-        &self,
-        totals: &[u32; BLOCK],
-        bounds: &mut [f32; BLOCK],
-        numbers: impl Fn(usize) -> [f32; 3],
-        coarse: impl Fn(f32) -> f32,
-    ) {
-        for row in 0..BLOCK {
-            let [factor, along, error] = numbers(row);
-            let product = factor * (self.scale * totals[row] as f32 + self.least);
-            let estimate = product + along + self.constant;
-            let inexact = self.slack * factor + ROUNDING * along.abs() + coarse(product);
-            bounds[row] = estimate + self.margin * error + inexact;
-        }
+    pub(crate) fn bounds(&self, [first, second]: [&[u8]; 2], eligible: u32, bounds: &mut [f32; BLOCK]) {
+        let Some((signs, numbers)) = Numbers::of_second(second) else { return };
+        let halves = [
+            Half { entries: self.table.first_half(), signs: &first[..signs.len()] },
+            Half { entries: self.table.second_half(), signs },
+        ];
+        (self.way.bounds)(&halves, &self.terms, numbers, eligible, bounds);
     }
 }
 
@@ -226,7 +172,7 @@ impl Terms {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::blocks::{Blocks, block_bytes};
+    use super::super::blocks::block_bytes;
     use super::*;
 
     #[test]
@@ -269,8 +215,8 @@ mod tests {
                     let of_block = |block: usize| {
                         let mut bounds = [0.0; BLOCK];
                         match rough {
-                            true => coded.rough_bounds(blocks.first(block), &mut bounds),
-                            false => coded.bounds([blocks.first(block), blocks.second(block)], &mut bounds),
+                            true => coded.rough_bounds(blocks.first(block), u32::MAX, &mut bounds),
+                            false => coded.bounds([blocks.first(block), blocks.second(block)], u32::MAX, &mut bounds),
                         }
                         bounds
                     };
@@ -312,46 +258,14 @@ mod tests {
             let certain = (rotation.padded() as f32).sqrt().ceil();
             let coded = CodedQuery::new(&rotation, &center[..dimension], &query[..dimension], certain, by_distance);
             let (mut bounds, mut rough) = ([0.0; BLOCK], [0.0; BLOCK]);
-            coded.bounds([blocks.first(0), blocks.second(0)], &mut bounds);
-            coded.rough_bounds(blocks.first(0), &mut rough);
+            coded.bounds([blocks.first(0), blocks.second(0)], u32::MAX, &mut bounds);
+            coded.rough_bounds(blocks.first(0), u32::MAX, &mut rough);
             for (vector, (bound, rough)) in vectors.iter().zip(bounds.into_iter().zip(rough)) {
                 let pairs = vector[..dimension].iter().zip(&query);
                 let similarity: f32 =
                     if by_distance { pairs.map(|(a, b)| -(a - b) * (a - b)).sum() } else { pairs.map(|(a, b)| a * b).sum() };
                 prop_assert!(bound >= similarity, "{bound} is below {similarity}");
                 prop_assert!(rough >= similarity, "{rough}, a rough one, is below {similarity}");
-            }
-        }
-
-        #[test]
-        fn every_instruction_set_gives_the_same_bounds(
-            totals in prop::array::uniform32(0u32..100_000),
-            numbers in prop::array::uniform3(prop::array::uniform32(-10.0f32..10.0)),
-            terms in prop::array::uniform5(-4.0f32..4.0),
-        ) {
-            let [scale, least, constant, margin, slack] = terms;
-            let terms = Terms { scale, least, constant, margin, slack };
-            let exact = numbers.map(|numbers| numbers.map(f32::to_le_bytes));
-            let coarse = numbers.map(|numbers| numbers.map(|number| upper_half(number).to_le_bytes()));
-            let exact = Numbers::Exact([&exact[0], &exact[1], &exact[2]]);
-            let coarse = Numbers::Coarse([&coarse[0], &coarse[1], &coarse[2]]);
-            for (which, inexact) in [(exact, 0.0), (coarse, COARSE)] {
-                let mut plain = [0.0; BLOCK];
-                terms.bounds(&totals, which, &mut plain);
-                #[cfg(target_arch = "x86_64")]
-                {
-                    let mut wide = [0.0; BLOCK];
-                    if super::super::x86::bounds(&terms, &totals, which, &mut wide) {
-                        prop_assert_eq!(wide, plain);
-                    }
-                }
-                let [factor, along, error] = numbers.map(|numbers| match which {
-                    Numbers::Exact(_) => numbers[7],
-                    Numbers::Coarse(_) => f32::from_bits(u32::from(upper_half(numbers[7])) << 16),
-                });
-                let product = factor * (scale * totals[7] as f32 + least);
-                let inexact = slack * factor + ROUNDING * along.abs() + inexact * product.abs();
-                prop_assert_eq!(plain[7], product + along + constant + margin * error + inexact);
             }
         }
     }

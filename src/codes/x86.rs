@@ -1,46 +1,46 @@
 //! Lookups and bounds on x86-64: unsafe code is loads and stores of slices whose lengths were checked, and the
-//! call of what was compiled for instructions that were found. Its plain twins are in `sums` and `code`.
+//! call of what was compiled for instructions that were found. Its plain twins are in `sums` and `bounds`.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::code::{BLOCK, GROUP, Numbers, Terms};
-use super::sums::{SHORT, Sums};
+use super::bounds::{Half, Numbers, Run, Terms, Way, bounds_by, maxima_by};
+use super::code::{BLOCK, GROUP};
+use super::sums::SHORT;
 
-/// What this processor can do, if it has the instructions.
-pub(super) fn sums() -> Option<Sums> {
-    all_sums().next()
+/// The plain way with other sums, both compiled for these instructions.
+macro_rules! way {
+    ($features:literal, $sums:ident) => {{
+        #[target_feature(enable = $features)]
+        fn bounds(halves: &[Half<'_>], terms: &Terms, numbers: Numbers<'_>, eligible: u32, bounds: &mut [f32; BLOCK]) {
+            bounds_by(|entries, signs, sums| $sums(entries, signs, sums), halves, terms, numbers, eligible, bounds);
+        }
+        #[target_feature(enable = $features)]
+        fn maxima(entries: &[[u8; GROUP]], terms: &Terms, run: &Run<'_>, most: &mut [f32]) {
+            maxima_by(|entries, signs, sums| $sums(entries, signs, sums), entries, terms, run, most);
+        }
+        Way {
+            // SAFETY: a way is given out where its instructions were found, and nowhere else.
+            bounds: |halves, terms, numbers, eligible, to| unsafe { bounds(halves, terms, numbers, eligible, to) },
+            // SAFETY: as above.
+            maxima: |entries, terms, run, most| unsafe { maxima(entries, terms, run, most) },
+        }
+    }};
 }
 
-/// All of them that this processor can do, the fastest first.
-pub(super) fn all_sums() -> impl Iterator<Item = Sums> {
-    // SAFETY: the instructions were found just now.
-    let wide: Sums = |entries, signs, sums| unsafe { avx512(entries, signs, sums) };
-    // SAFETY: as above.
-    let narrow: Sums = |entries, signs, sums| unsafe { avx2(entries, signs, sums) };
-    let found = [(has_avx512(), wide), (is_x86_feature_detected!("avx2"), narrow)];
-    found.into_iter().filter(|(found, _)| *found).map(|(_, sums)| sums)
+/// What this processor can do, the fastest first.
+pub(super) fn ways() -> impl Iterator<Item = Way> {
+    let wide = has_avx512().then_some(way!("avx512bw,avx512vl,avx512vbmi,avx512vnni", avx512));
+    let narrow = is_x86_feature_detected!("avx2").then_some(way!("avx2", avx2));
+    wide.into_iter().chain(narrow)
 }
 
 fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vbmi")
         && is_x86_feature_detected!("avx512vnni")
-}
-
-/// [`Terms::bounds`], the same operations in wider registers; false where this processor has none.
-pub(super) fn bounds(terms: &Terms, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) -> bool {
-    #[target_feature(enable = "avx2")]
-    fn wide(terms: &Terms, totals: &[u32; BLOCK], numbers: Numbers<'_>, bounds: &mut [f32; BLOCK]) {
-        terms.bounds(totals, numbers, bounds);
-    }
-    let found = is_x86_feature_detected!("avx2");
-    if found {
-        // SAFETY: the instructions were found just now.
-        unsafe { wide(terms, totals, numbers, bounds) };
-    }
-    found
 }
 
 #[inline]
@@ -60,6 +60,7 @@ fn add_wide(to: &mut [u32; 16], values: __m512i) {
 }
 
 /// Four groups at once, whose 64 entries one lookup knows. The four bytes of a row are brought together first, so that one instruction adds them up.
+#[inline]
 #[target_feature(enable = "avx512bw,avx512vbmi,avx512vnni")]
 fn avx512(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
     const TOGETHER: [u8; 64] = {
@@ -76,14 +77,19 @@ fn avx512(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
     let (low, ones) = (_mm512_set1_epi8(15), _mm512_set1_epi8(1));
     // Bit 4 a + 2 b + c of the constant is (a and b) or c.
     let place = |half| _mm512_ternarylogic_epi32::<0b1110_1010>(half, low, table_of);
-    let mut totals = [_mm512_setzero_si512(); 2];
-    for (entries, signs) in entries.as_chunks::<4>().0.iter().zip(signs.as_chunks::<64>().0) {
-        let [table, rows] = [entries.as_flattened().as_array(), Some(signs)].map(|bytes| load_wide(bytes.unwrap_or(&[0; 64])));
-        let rows = _mm512_permutexvar_epi8(together, rows);
-        for (half, total) in [rows, _mm512_srli_epi16::<4>(rows)].into_iter().zip(&mut totals) {
-            *total = _mm512_dpbusd_epi32(*total, _mm512_permutexvar_epi8(place(half), table), ones);
+    // Two for each half of the rows, so that one addition need not wait for the other.
+    let mut totals = [_mm512_setzero_si512(); 4];
+    for (entries, signs) in entries.as_chunks::<8>().0.iter().zip(signs.as_chunks::<128>().0) {
+        let (entries, signs) = (entries.as_flattened().as_chunks::<64>().0, signs.as_chunks::<64>().0);
+        for ((table, rows), totals) in entries.iter().zip(signs).zip(totals.as_chunks_mut::<2>().0) {
+            let (table, rows) = (load_wide(table), _mm512_permutexvar_epi8(together, load_wide(rows)));
+            for (half, total) in [rows, _mm512_srli_epi16::<4>(rows)].into_iter().zip(totals) {
+                *total = _mm512_dpbusd_epi32(*total, _mm512_permutexvar_epi8(place(half), table), ones);
+            }
         }
     }
+    let [low, high, more_low, more_high] = totals;
+    let totals = [_mm512_add_epi32(low, more_low), _mm512_add_epi32(high, more_high)];
     for (sums, total) in sums.as_chunks_mut::<16>().0.iter_mut().zip(totals) {
         add_wide(sums, total);
     }
@@ -109,6 +115,7 @@ fn add(to: &mut [u32], values: __m256i) {
 
 /// Two groups at once, one in each half of a register. Sums are kept in 16 bits, those of even bytes mixed with those of odd ones, which are
 /// taken out at the end.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn avx2(entries: &[[u8; GROUP]], signs: &[u8], sums: &mut [u32; BLOCK]) {
     let low = _mm256_set1_epi8(15);

@@ -1,12 +1,9 @@
 //! The nearest documents by codes: rough bounds for all rows by half of their codes, finer ones by whole codes for blocks of rows that may be among the best, and
 //! exact similarities of those rows that still may. Of a vector of 384 components, 1,536 bytes, that reads 30 bytes, then 66, and all at last.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use rayon::prelude::*;
 
-use crate::codes::{BLOCK, Blocks, CodedQuery};
+use crate::codes::{BLOCK, Blocks, CodedQuery, STRIPE};
 use crate::mapped::prefetch;
 
 /// Rows that are compared exactly at first, for each document wanted; [`Sizes::least`] at least.
@@ -14,7 +11,9 @@ const FIRST: usize = 4;
 /// Rows that a thread takes at a time to compare, and how many of them ahead of its work it asks memory for.
 const COMPARED: usize = 64;
 const AHEAD: usize = 4;
-/// How many blocks of codes ahead of its work it asks memory for.
+/// Blocks whose maxima are looked at, about, to find out from what on blocks are likely to have near rows.
+const SAMPLE: usize = 4096;
+/// How many blocks ahead of its work a thread asks memory for, where they do not follow each other.
 const BLOCKS_AHEAD: usize = 2;
 
 /// How many rows are many.
@@ -22,8 +21,6 @@ const BLOCKS_AHEAD: usize = 2;
 pub(super) struct Sizes {
     /// As many passages are all compared exactly: that takes a millisecond or two.
     pub(super) few: usize,
-    /// Blocks of rows whose bounds a thread works out at a time.
-    pub(super) blocks: usize,
     /// Rows that are compared exactly at first, at least.
     pub(super) least: usize,
     /// Rows that are compared exactly between two looks at what the best are by now.
@@ -31,9 +28,9 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) const SHIPPED: Self = Self { few: 8192, blocks: 64, least: 512, round: 4096 };
+    pub(super) const SHIPPED: Self = Self { few: 8192, least: 512, round: 4096 };
     /// For the library's unit tests: a few dozen rows go all ways.
-    pub(super) const SMALL: Self = Self { few: 8, blocks: 2, least: 8, round: 16 };
+    pub(super) const SMALL: Self = Self { few: 8, least: 8, round: 16 };
 }
 
 /// Rows with codes that lie one after the other.
@@ -41,7 +38,8 @@ pub(super) struct Coded<'a> {
     pub(super) query: CodedQuery,
     pub(super) blocks: Blocks<'a>,
     pub(super) rows: usize,
-    /// The position of the first row.
+    /// The place of the part among all, and the position of its first row.
+    pub(super) part: usize,
     pub(super) base: usize,
 }
 
@@ -58,193 +56,137 @@ pub(super) trait Rows: Sync {
     fn similarity(&self, position: usize) -> f32;
 }
 
-/// Rows that lie one after the other.
-pub(super) enum Part<'a> {
-    Coded(Coded<'a>),
-    /// Compared exactly.
-    Plain {
-        rows: usize,
-        base: usize,
-    },
-}
-
-impl Part<'_> {
-    fn base(&self) -> usize {
-        match self {
-            Self::Coded(coded) => coded.base,
-            Self::Plain { base, .. } => *base,
-        }
-    }
-
-    fn rows(&self) -> usize {
-        match self {
-            Self::Coded(coded) => coded.rows,
-            Self::Plain { rows, .. } => *rows,
-        }
-    }
-
+impl Coded<'_> {
     /// A bit for each row of a block that there is and that may be found.
-    fn eligible(&self, at: usize, block: usize, rows: &dyn Rows) -> u32 {
-        let left = self.rows() - block * BLOCK;
-        rows.eligible(at, block * BLOCK) & if left < BLOCK { (1 << left) - 1 } else { u32::MAX }
-    }
-
-    /// The exact similarities of the rows of a block that may be found.
-    fn similarities(&self, block: usize, eligible: u32, rows: &dyn Rows, bounds: &mut [f32; BLOCK]) {
-        let row = |at| self.base() + block * BLOCK + at;
-        let eligible = (0..BLOCK).filter(|at| eligible >> at & 1 == 1);
-        eligible.for_each(|at| bounds[at] = rows.similarity(row(at)));
+    fn eligible(&self, block: usize, rows: &impl Rows) -> u32 {
+        let left = self.rows - block * BLOCK;
+        rows.eligible(self.part, block * BLOCK) & if left < BLOCK { (1 << left) - 1 } else { u32::MAX }
     }
 }
 
-/// Some blocks of a part, which one thread takes.
+/// Which half of a code, or both.
+#[derive(Clone, Copy, PartialEq)]
+enum Codes {
+    Half,
+    Whole,
+}
+
+/// Blocks that follow each other in a file, which one thread takes.
 struct Stretch<'a> {
-    part: &'a Part<'a>,
-    /// The place of the part among all.
-    at: usize,
+    part: &'a Coded<'a>,
     first: usize,
-    /// What the similarities of each block's rows are at most.
-    most: Vec<f32>,
+    /// What the similarities of each block's rows are at most, by half of their codes.
+    maxima: &'a mut [f32],
 }
 
 impl Stretch<'_> {
-    fn position(&self, block: usize) -> usize {
-        self.part.base() + block * BLOCK
+    /// Goes through all of them for the first time.
+    fn scan(&mut self, rows: &impl Rows) {
+        let mut eligible = [0; STRIPE];
+        let eligible = &mut eligible[..self.maxima.len()];
+        for (eligible, block) in eligible.iter_mut().zip(self.first..) {
+            *eligible = self.part.eligible(block, rows);
+        }
+        self.part.query.rough_maxima(self.part.blocks, self.first, eligible, self.maxima);
     }
 
-    /// Works out rough bounds for all rows that may be found, and offers them.
-    fn scan(&mut self, rows: &dyn Rows, best: &Best) {
-        let eligible: Vec<u32> = (0..self.most.len()).map(|at| self.part.eligible(self.at, self.first + at, rows)).collect();
+    /// The rows that may be as near as `least`, as far as these codes tell, with what their similarities are at most.
+    fn near(&self, codes: Codes, least: f32, rows: &impl Rows) -> Vec<(f32, u32)> {
+        let Coded { query, blocks, base, .. } = self.part;
+        let near = self.maxima.iter().zip(self.first..).filter(|(most, _)| **most >= least).map(|(_, block)| block);
+        let near: Vec<usize> = near.collect();
         let ask_for = |at: usize| {
-            if let (Part::Coded(coded), Some(1..)) = (self.part, eligible.get(at)) {
-                prefetch(coded.blocks.first(self.first + at));
+            if let Some(&block) = near.get(at) {
+                prefetch(blocks.first(block));
+                if codes == Codes::Whole {
+                    prefetch(blocks.second(block));
+                }
             }
         };
         (0..BLOCKS_AHEAD).for_each(ask_for);
-        let threshold = best.threshold();
-        let mut offered = Vec::new();
-        for (at, &eligible) in eligible.iter().enumerate() {
+        let mut found = Vec::new();
+        for (at, &block) in near.iter().enumerate() {
             ask_for(at + BLOCKS_AHEAD);
-            let block = self.first + at;
-            let mut bounds = [f32::NEG_INFINITY; BLOCK];
-            match self.part {
-                _ if eligible == 0 => {}
-                Part::Coded(coded) => {
-                    coded.query.rough_bounds(coded.blocks.first(block), &mut bounds);
-                    leave_out(&mut bounds, eligible);
-                }
-                Part::Plain { .. } => self.part.similarities(block, eligible, rows, &mut bounds),
+            let (eligible, mut bounds) = (self.part.eligible(block, rows), [f32::NEG_INFINITY; BLOCK]);
+            match codes {
+                Codes::Half => query.rough_bounds(blocks.first(block), eligible, &mut bounds),
+                Codes::Whole => query.bounds([blocks.first(block), blocks.second(block)], eligible, &mut bounds),
             }
-            self.most[at] = greatest(&bounds);
-            if self.most[at] > threshold {
-                offered.extend(above(&bounds, threshold.next_up(), self.position(block)));
-            }
+            let positions = (base + block * BLOCK) as u32..;
+            found.extend(bounds.into_iter().zip(positions).filter(|(bound, _)| *bound >= least));
         }
-        best.offer(offered);
+        found
     }
-
-    /// The rows that may be as near as `least`, as far as codes tell, with what their similarities are at most.
-    fn near(&self, rows: &dyn Rows, least: f32) -> Vec<(f32, u32)> {
-        let blocks: Vec<usize> =
-            self.most.iter().zip(self.first..).filter(|(most, _)| **most >= least).map(|(_, block)| block).collect();
-        let ask_for = |at: usize| {
-            if let (Part::Coded(coded), Some(&block)) = (self.part, blocks.get(at)) {
-                prefetch(coded.blocks.first(block));
-                prefetch(coded.blocks.second(block));
-            }
-        };
-        (0..BLOCKS_AHEAD).for_each(ask_for);
-        let mut near = Vec::new();
-        for (at, &block) in blocks.iter().enumerate() {
-            ask_for(at + BLOCKS_AHEAD);
-            let eligible = self.part.eligible(self.at, block, rows);
-            let mut bounds = [f32::NEG_INFINITY; BLOCK];
-            match self.part {
-                Part::Coded(Coded { query, blocks, .. }) => {
-                    query.bounds([blocks.first(block), blocks.second(block)], &mut bounds);
-                    leave_out(&mut bounds, eligible);
-                }
-                Part::Plain { .. } => self.part.similarities(block, eligible, rows, &mut bounds),
-            }
-            near.extend(above(&bounds, least, self.position(block)));
-        }
-        near
-    }
-}
-
-/// Puts bounds of rows that may not be found below all others: by masks, which the compiler takes many of at once.
-fn leave_out(bounds: &mut [f32; BLOCK], eligible: u32) {
-    let bits: [u32; BLOCK] = std::array::from_fn(|at| 1 << at);
-    for (bound, bit) in bounds.iter_mut().zip(bits) {
-        *bound = if eligible & bit == 0 { f32::NEG_INFINITY } else { *bound };
-    }
-}
-
-/// The greatest bound: by halves, of which the compiler takes many numbers at once.
-fn greatest(bounds: &[f32; BLOCK]) -> f32 {
-    let mut most = *bounds;
-    let mut half = BLOCK / 2;
-    while half > 0 {
-        (0..half).for_each(|at| most[at] = most[at].max(most[at + half]));
-        half /= 2;
-    }
-    most[0]
-}
-
-/// The bounds of a block that are not below `least`, with their positions from that of the first.
-fn above(bounds: &[f32; BLOCK], least: f32, first: usize) -> impl Iterator<Item = (f32, u32)> {
-    bounds.iter().zip(first as u32..).filter(move |(bound, _)| **bound >= least).map(|(bound, position)| (*bound, position))
 }
 
 /// The similarity of the best row of each document that is among the `limit` nearest, and of some more.
 ///
-/// `parts` follow each other from position 0. To be called on the pool, all of it at once: each change of hands between threads costs as much as
-/// thousands of rows.
-pub(super) fn nearest(parts: &[Part<'_>], rows: &dyn Rows, limit: usize, sizes: Sizes) -> Vec<(u64, f32)> {
-    let Sizes { blocks, least, round, .. } = sizes;
+/// `found`: what was compared exactly before, of rows without codes, with the best of each document in the order of their numbers. To be called on the pool,
+/// all of it at once: each change of hands between threads costs as much as thousands of rows.
+pub(super) fn nearest(
+    parts: &[Coded<'_>],
+    rows: &impl Rows,
+    limit: usize,
+    sizes: Sizes,
+    mut found: Vec<(u64, f32)>,
+) -> Vec<(u64, f32)> {
+    let blocks = |part: &Coded<'_>| part.rows.div_ceil(BLOCK);
+    let count = parts.iter().map(blocks).sum();
+    let mut maxima = vec![f32::NEG_INFINITY; count];
+    let mut left = &mut maxima[..];
     let mut stretches = Vec::new();
-    for (at, part) in parts.iter().enumerate() {
-        let count = part.rows().div_ceil(BLOCK);
-        let stretch = |first| Stretch { part, at, first, most: vec![f32::NEG_INFINITY; blocks.min(count - first)] };
-        stretches.extend((0..count).step_by(blocks).map(stretch));
+    for part in parts {
+        let mine = left.split_off_mut(..blocks(part)).unwrap_or_default();
+        let stretch = |(at, maxima)| Stretch { part, first: at * STRIPE, maxima };
+        stretches.extend(mine.chunks_mut(STRIPE).enumerate().map(stretch));
     }
-    let mut wanted = (FIRST * limit).max(least);
-    let mut best = Best::new(wanted);
-    stretches.par_iter_mut().for_each(|stretch| stretch.scan(rows, &best));
-
-    let mut found = Vec::new();
-    let mut done = compare(&mut best.take(), rows, &mut found);
-    // Many rows of few documents: look at more.
-    while found.len() < limit && done.len() >= wanted {
-        wanted *= 4;
-        best = Best::new(wanted);
-        stretches.par_iter_mut().for_each(|stretch| stretch.scan(rows, &best));
-        let mut more = best.take();
-        more.retain(|(_, position)| done.binary_search(position).is_err());
-        done.extend(compare(&mut more, rows, &mut found));
-        done.sort_unstable();
-    }
-    // Below all numbers are only the bounds of rows that may not be found.
-    let Some(mut least) = last_of(&found, limit).map(|least| least.max(f32::MIN)) else { return found };
-
-    let open = |stretch: &Stretch<'_>| {
-        let near = stretch.near(rows, least);
-        near.into_iter().filter(|(_, position)| done.binary_search(position).is_err()).collect::<Vec<_>>()
+    stretches.par_iter_mut().for_each(|stretch| stretch.scan(rows));
+    let near = |codes, least, compared: &[u32]| -> Vec<(f32, u32)> {
+        let near = |stretch: &Stretch<'_>| {
+            let near = stretch.near(codes, least, rows).into_iter();
+            near.filter(|(_, position)| compared.binary_search(position).is_err()).collect::<Vec<_>>()
+        };
+        stretches.par_iter().flat_map_iter(near).collect()
     };
-    let mut open: Vec<(f32, u32)> = stretches.par_iter().flat_map_iter(open).collect();
+
+    // Some that are likely to be near, until as many documents as are wanted are known: about one of each block with one of the greatest bounds.
+    let (mut compared, mut wanted) = (Vec::new(), (FIRST * limit).max(sizes.least));
+    let step = count.div_ceil(SAMPLE).max(1);
+    let mut least = loop {
+        let some = stretches.iter().flat_map(|stretch| stretch.maxima.iter().copied()).step_by(step);
+        // Below all numbers are only the bounds of rows that may not be found.
+        let floor = greatest(some.collect(), wanted.div_ceil(step)).filter(|floor| *floor >= f32::MIN);
+        let mut likely = near(Codes::Half, floor.unwrap_or(f32::MIN), &[]);
+        let are_all = floor.is_none() && likely.len() <= wanted;
+        if likely.len() > wanted {
+            likely.select_nth_unstable_by(wanted, |a, b| b.0.total_cmp(&a.0));
+            likely.truncate(wanted);
+        }
+        likely.retain(|(_, position)| compared.binary_search(position).is_err());
+        compared.extend(compare(&mut likely, rows, &mut found));
+        compared.sort_unstable();
+        match greatest(found.iter().map(|(_, similarity)| *similarity).collect(), limit) {
+            Some(least) => break least.max(f32::MIN),
+            None if are_all => return found,
+            // Many rows of few documents.
+            None => wanted *= 4,
+        }
+    };
+
+    let mut open = near(Codes::Whole, least, &compared);
     open.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    for some in open.chunks_mut(round) {
+    for some in open.chunks_mut(sizes.round) {
         if some.first().is_none_or(|(bound, _)| *bound < least) {
             break;
         }
         compare(some, rows, &mut found);
-        least = last_of(&found, limit).unwrap_or(least);
+        least = greatest(found.iter().map(|(_, similarity)| *similarity).collect(), limit).unwrap_or(least);
     }
     found
 }
 
 /// Compares rows exactly, in the order of their positions, which are given back; notes the best of each document.
-fn compare(candidates: &mut [(f32, u32)], rows: &dyn Rows, found: &mut Vec<(u64, f32)>) -> Vec<u32> {
+fn compare(candidates: &mut [(f32, u32)], rows: &impl Rows, found: &mut Vec<(u64, f32)>) -> Vec<u32> {
     candidates.sort_unstable_by_key(|(_, position)| *position);
     let positions: Vec<u32> = candidates.iter().map(|(_, position)| *position).collect();
     let exact = similarities(&positions, rows);
@@ -267,7 +209,7 @@ pub(super) fn best_of_each(found: &mut Vec<(u64, f32)>) {
 }
 
 /// The exact similarity of each row.
-pub(super) fn similarities(positions: &[u32], rows: &dyn Rows) -> Vec<f32> {
+pub(super) fn similarities(positions: &[u32], rows: &impl Rows) -> Vec<f32> {
     let of_chunk = |(positions, similarities): (&[u32], &mut [f32])| {
         for (at, (&position, similarity)) in positions.iter().zip(similarities).enumerate() {
             if let Some(&next) = positions.get(at + AHEAD) {
@@ -281,54 +223,118 @@ pub(super) fn similarities(positions: &[u32], rows: &dyn Rows) -> Vec<f32> {
     all
 }
 
-/// The similarity of the `limit`th best document; `None` where there are fewer.
-fn last_of(found: &[(u64, f32)], limit: usize) -> Option<f32> {
-    let mut all: Vec<f32> = found.iter().map(|(_, similarity)| *similarity).collect();
-    let at = limit.checked_sub(1).filter(|at| *at < all.len())?;
-    Some(*all.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1)
+/// The `place`th greatest of some numbers, counted from 1; `None` where there are fewer.
+fn greatest(mut numbers: Vec<f32>, place: usize) -> Option<f32> {
+    let at = place.checked_sub(1).filter(|at| *at < numbers.len())?;
+    Some(*numbers.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1)
 }
 
-/// The rows with the greatest bounds, collected by several threads.
-struct Best {
-    wanted: usize,
-    rows: Mutex<Vec<(f32, u32)>>,
-    /// See [`Best::threshold`], as bits of an f32.
-    threshold: AtomicU32,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl Best {
-    fn new(wanted: usize) -> Self {
-        Self { wanted, rows: Mutex::default(), threshold: AtomicU32::new(f32::NEG_INFINITY.to_bits()) }
+    use super::*;
+    use crate::codes::{Coder, Rotation, block_bytes};
+    use crate::semantic::similarity::dot;
+
+    const DIMENSION: usize = 24;
+
+    /// Rows with vectors, documents, and whether each may be found; parts begin at these rows.
+    struct Made {
+        query: Vec<f32>,
+        vectors: Vec<Vec<f32>>,
+        documents: Vec<u64>,
+        eligible: Vec<bool>,
+        parts: Vec<usize>,
     }
 
-    /// What a bound must be above to count by now.
-    fn threshold(&self) -> f32 {
-        f32::from_bits(self.threshold.load(Ordering::Relaxed))
-    }
-
-    fn offer(&self, rows: Vec<(f32, u32)>) {
-        if rows.is_empty() {
-            return;
+    impl Rows for Made {
+        fn eligible(&self, part: usize, row: usize) -> u32 {
+            // Of rows that there are not, a bit says nothing.
+            let rows = self.eligible[self.parts[part] + row..].iter().chain(std::iter::repeat(&true)).take(BLOCK);
+            rows.enumerate().fold(0, |bits, (at, eligible)| bits | u32::from(*eligible) << at)
         }
-        let mut all = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(rows);
-        if all.len() >= 4 * self.wanted {
-            self.cut(&mut all);
-        }
-    }
 
-    fn cut(&self, all: &mut Vec<(f32, u32)>) {
-        if all.len() > self.wanted {
-            let (_, last, _) = all.select_nth_unstable_by(self.wanted - 1, |a, b| b.0.total_cmp(&a.0));
-            let threshold = last.0;
-            all.truncate(self.wanted);
-            self.threshold.store(threshold.to_bits(), Ordering::Relaxed);
+        fn document(&self, position: usize) -> u64 {
+            self.documents[position]
+        }
+
+        fn similarity(&self, position: usize) -> f32 {
+            dot(&self.vectors[position], &self.query)
         }
     }
 
-    fn take(self) -> Vec<(f32, u32)> {
-        let mut all = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        self.cut(&mut all);
-        all
+    impl Made {
+        /// The similarities of the `limit` nearest documents, best first.
+        fn best(found: Vec<(u64, f32)>, limit: usize) -> Vec<f32> {
+            let mut best: Vec<f32> = found.into_iter().map(|(_, similarity)| similarity).collect();
+            best.sort_by(|a, b| b.total_cmp(a));
+            best.truncate(limit);
+            best
+        }
+
+        fn by_codes(&self, limit: usize, sizes: Sizes) -> Vec<(u64, f32)> {
+            let (rotation, center) = (Rotation::new(DIMENSION), [0.1; DIMENSION]);
+            // So many that bounds are certain.
+            let deviations = (rotation.padded() as f32).sqrt().ceil();
+            let ends = self.parts.iter().skip(1).copied().chain([self.vectors.len()]);
+            let ranges: Vec<_> = self.parts.iter().copied().zip(ends).collect();
+            let files: Vec<Vec<u8>> = ranges
+                .iter()
+                .map(|&(first, end)| {
+                    let mut bytes = vec![0; (end - first).div_ceil(BLOCK) * block_bytes(rotation.padded())];
+                    let stripes = bytes.chunks_mut(STRIPE * block_bytes(rotation.padded()));
+                    for (stripe, vectors) in stripes.zip(self.vectors[first..end].chunks(STRIPE * BLOCK)) {
+                        let mut coder = Coder::new(&rotation, &center, false);
+                        vectors.iter().enumerate().for_each(|(row, vector)| coder.write(vector, stripe, row));
+                    }
+                    bytes
+                })
+                .collect();
+            let parts: Vec<Coded<'_>> = (files.iter().zip(ranges).enumerate())
+                .map(|(part, (bytes, (base, end)))| Coded {
+                    query: CodedQuery::new(&rotation, &center, &self.query, deviations, false),
+                    blocks: Blocks::new(bytes, rotation.padded()),
+                    rows: end - base,
+                    part,
+                    base,
+                })
+                .collect();
+            nearest(&parts, self, limit, sizes, Vec::new())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever share of the rows may be found, and however many belong to one document.
+        #[test]
+        fn the_nearest_documents_are_those_of_comparing_all_rows(
+            seed in any::<u64>(),
+            rows in 1usize..6000,
+            of_a_document in prop_oneof![Just(1), 2usize..40, 500usize..3000],
+            share in prop_oneof![Just(100), 1u64..100],
+            parts in 1usize..4,
+            limit in prop_oneof![1usize..20, 100usize..300],
+            small in any::<bool>(),
+        ) {
+            let mut state = seed | 1;
+            let mut next = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state >> 11 };
+            let number = |bits: u64| (bits % 2001) as f32 / 1000.0 - 1.0;
+            let vectors: Vec<Vec<f32>> = (0..rows).map(|_| (0..DIMENSION).map(|_| number(next())).collect()).collect();
+            let made = Made {
+                query: (0..DIMENSION).map(|_| number(next())).collect(),
+                vectors,
+                documents: (0..rows).map(|row| (row / of_a_document) as u64).collect(),
+                eligible: (0..rows).map(|_| next() % 100 < share).collect(),
+                parts: (0..parts).map(|part| rows * part / parts).collect(),
+            };
+            let all: Vec<u32> = (0..rows as u32).filter(|row| made.eligible[*row as usize]).collect();
+            let exact = similarities(&all, &made);
+            let mut right: Vec<(u64, f32)> = all.iter().map(|row| made.documents[*row as usize]).zip(exact).collect();
+            best_of_each(&mut right);
+            let found = made.by_codes(limit, if small { Sizes::SMALL } else { Sizes::SHIPPED });
+            prop_assert_eq!(Made::best(found, limit), Made::best(right, limit));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 
-use super::nearest::{Coded, Part, Rows, Sizes, best_of_each, nearest, similarities};
+use super::nearest::{Coded, Rows, Sizes, best_of_each, nearest, similarities};
 use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
 use crate::numbers::NumberSet;
@@ -103,6 +103,16 @@ impl OrderedPart {
     /// Whether a row was not deleted and is from one of these fields.
     fn may_be_found(&self, row: usize, fields: Option<&[u64]>) -> bool {
         self.part.is_live(row) && fields.is_none_or(|fields| fields.contains(&self.part.span(row).field))
+    }
+
+    /// The positions of its passages that may be found.
+    fn found<'a>(&'a self, eligible: Eligible<'a>) -> impl Iterator<Item = usize> {
+        let documents = self.part.documents();
+        let wanted = move |row: &usize| {
+            let of_document = eligible.documents.is_none_or(|among| among.contains(documents[*row]));
+            of_document && self.may_be_found(*row, eligible.fields)
+        };
+        (0..documents.len()).filter(wanted).map(|row| self.base + row)
     }
 
     /// The rows of some documents that may be found.
@@ -307,13 +317,8 @@ impl PassageTable {
     }
 
     /// The positions of all passages that may be found.
-    fn all_of(&self, eligible: Eligible<'_>) -> impl Iterator<Item = usize> {
-        let all = self.parts.iter().flat_map(|part| (0..part.part.rows()).map(move |row| (part, row)));
-        let wanted = move |(part, row): &(&OrderedPart, usize)| {
-            let of_document = eligible.documents.is_none_or(|among| among.contains(part.part.documents()[*row]));
-            of_document && part.may_be_found(*row, eligible.fields)
-        };
-        all.filter(wanted).map(|(part, row)| part.base + row)
+    fn all_of<'a>(&'a self, eligible: Eligible<'a>) -> impl Iterator<Item = usize> {
+        self.parts.iter().flat_map(move |part| part.found(eligible))
     }
 
     /// The best similarity of each document at these positions.
@@ -332,18 +337,20 @@ impl PassageTable {
         let Some(rotation) = &self.rotation else { return Vec::new() };
         let deviations = self.deviations() as f32;
         let by_distance = self.metric == Metric::Euclidean;
-        let mut parts = Vec::with_capacity(self.parts.len());
-        for OrderedPart { part, base, .. } in &self.parts {
-            let (rows, base) = (part.rows(), *base);
-            parts.push(match part {
+        let (mut parts, mut without) = (Vec::with_capacity(self.parts.len()), Vec::new());
+        for (at, ordered) in self.parts.iter().enumerate() {
+            match &ordered.part {
                 PassagePart::Coded(CodedPart { file, .. }) => {
                     let query = CodedQuery::new(rotation, file.center(), &query.0, deviations, by_distance);
-                    Part::Coded(Coded { query, blocks: file.blocks(), rows, base })
+                    parts.push(Coded { query, blocks: file.blocks(), rows: file.rows(), part: at, base: ordered.base });
                 }
-                PassagePart::Read(_) => Part::Plain { rows, base },
-            });
+                PassagePart::Read(_) => without.extend(ordered.found(wanted)),
+            }
         }
-        parallel::run(|| nearest(&parts, &Compared { table: self, query, wanted }, limit, self.sizes))
+        parallel::run(|| {
+            let compared = self.exact(without.into_iter(), query);
+            nearest(&parts, &Compared { table: self, query, wanted }, limit, self.sizes, compared)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The passages of a generation as they lie, part by part: large ones by their code files, the others read into memory.
 
 use arrow::datatypes::UInt64Type;
+use bytemuck::cast_slice;
 
 use super::Generation;
 use super::codes::{self, CodeFile, DEAD, Span, normalize};
@@ -9,6 +10,7 @@ use super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::table::FragmentFile;
 use super::writer::LARGE;
 use crate::error::StorageError;
+use crate::mapped::prefetch;
 use crate::schema::Metric;
 
 /// Some passages, one after the other.
@@ -94,10 +96,11 @@ impl PassagePart {
         }
     }
 
-    /// That a row is compared soon. What was read into memory lies in order, mostly.
+    /// That a row is compared soon.
     pub(crate) fn prefetch(&self, row: usize) {
-        if let Self::Coded(part) = self {
-            part.file.prefetch(row);
+        match self {
+            Self::Coded(part) => part.file.prefetch(row),
+            Self::Read(_) => prefetch(cast_slice(self.vector(row).0)),
         }
     }
 
