@@ -9,12 +9,16 @@ pub(crate) struct NumberSet {
 
 impl NumberSet {
     pub(crate) fn insert(&mut self, number: u64) {
-        let (word, bit) = ((number / 64) as usize, 1 << (number % 64));
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
+        self.add((number / 64) as usize, 1 << (number % 64));
+    }
+
+    /// Puts in those bits of a word.
+    fn add(&mut self, at: usize, word: u64) {
+        if at >= self.words.len() {
+            self.words.resize(at + 1, 0);
         }
-        self.count += usize::from(self.words[word] & bit == 0);
-        self.words[word] |= bit;
+        self.count += (word & !self.words[at]).count_ones() as usize;
+        self.words[at] |= word;
     }
 
     pub(crate) fn remove(&mut self, number: u64) {
@@ -55,10 +59,29 @@ impl NumberSet {
     }
 }
 
+impl Extend<u64> for NumberSet {
+    /// Quick where numbers ascend: those of a word are put in together.
+    fn extend<I: IntoIterator<Item = u64>>(&mut self, numbers: I) {
+        let (mut at, mut word) = (0, 0);
+        for number in numbers {
+            let place = (number / 64) as usize;
+            if place != at && word != 0 {
+                self.add(at, word);
+                word = 0;
+            }
+            at = place;
+            word |= 1 << (number % 64);
+        }
+        if word != 0 {
+            self.add(at, word);
+        }
+    }
+}
+
 impl FromIterator<u64> for NumberSet {
     fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
         let mut set = Self::default();
-        numbers.into_iter().for_each(|number| set.insert(number));
+        set.extend(numbers);
         set
     }
 }
@@ -76,7 +99,11 @@ mod tests {
         fn it_holds_what_was_put_in_and_not_taken_out(
             numbers in prop::collection::vec(0u64..500, 0..60), removed in prop::collection::vec(0u64..600, 0..60),
         ) {
-            let mut set: NumberSet = numbers.iter().copied().collect();
+            let (first, second) = numbers.split_at(numbers.len() / 3);
+            let mut set: NumberSet = first.iter().copied().collect();
+            let mut each = NumberSet::default();
+            second.iter().for_each(|number| each.insert(*number));
+            set.extend(each.iter());
             let mut plain: BTreeSet<u64> = numbers.into_iter().collect();
             for number in removed {
                 set.remove(number);

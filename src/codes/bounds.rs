@@ -186,7 +186,7 @@ fn greatest(mut bounds: [f32; BLOCK]) -> f32 {
     let mut half = BLOCK / 2;
     while half > 0 {
         for at in 0..half {
-            // Not `max`, whose care for what is no number takes several instructions.
+            // Not `max`, whose care for NaN takes several instructions: vectors that are so long that a bound could be NaN are refused.
             bounds[at] = if bounds[at] > bounds[at + half] { bounds[at] } else { bounds[at + half] };
         }
         half /= 2;

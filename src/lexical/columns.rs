@@ -94,16 +94,32 @@ impl Matches<'_> {
     /// Calls `each` with every one: its segment's place, its place there, and its number.
     pub(super) fn each(&self, mut each: impl FnMut(usize, DocId, u64)) -> tantivy::Result<()> {
         let weight = self.query.weight(EnableScoring::disabled_from_searcher(self.searcher))?;
-        for (place, (segment, numbers)) in self.searcher.segment_readers().iter().zip(self.numbers).enumerate() {
-            let alive = segment.alive_bitset();
+        for (place, segment) in self.searcher.segment_readers().iter().enumerate() {
             weight.for_each_no_score(segment, &mut |documents| {
-                let alive = documents.iter().filter(|&&document| alive.is_none_or(|alive| alive.is_alive(document)));
-                let numbered = alive.filter_map(|&document| Some((document, *numbers.get(document as usize)?)));
-                let counted = numbered.filter(|(_, number)| self.among.is_none_or(|among| among.contains(*number)));
-                counted.for_each(|(document, number)| each(place, document, number));
+                self.counted(place, documents).for_each(|(document, number)| each(place, document, number));
             })?;
         }
         Ok(())
+    }
+
+    /// The numbers of all.
+    pub(super) fn numbers(&self) -> tantivy::Result<NumberSet> {
+        let weight = self.query.weight(EnableScoring::disabled_from_searcher(self.searcher))?;
+        let mut all = NumberSet::default();
+        for (place, segment) in self.searcher.segment_readers().iter().enumerate() {
+            weight.for_each_no_score(segment, &mut |documents| {
+                all.extend(self.counted(place, documents).map(|(_, number)| number));
+            })?;
+        }
+        Ok(all)
+    }
+
+    /// Those of a segment's documents that count, with their numbers.
+    fn counted<'b>(&'b self, place: usize, documents: &'b [DocId]) -> impl Iterator<Item = (DocId, u64)> {
+        let (alive, numbers) = (self.searcher.segment_readers()[place].alive_bitset(), &self.numbers[place]);
+        let alive = documents.iter().filter(move |&&document| alive.is_none_or(|alive| alive.is_alive(document)));
+        let numbered = alive.filter_map(|&document| Some((document, *numbers.get(document as usize)?)));
+        numbered.filter(|(_, number)| self.among.is_none_or(|among| among.contains(*number)))
     }
 
     /// Calls `each` with those of every segment.

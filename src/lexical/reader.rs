@@ -138,9 +138,7 @@ impl WordsReader {
         let query = self.compiler(number_of).filter(filter);
         let searcher = self.reader.searcher();
         let matches = Matches { searcher: &searcher, query: &*query, numbers: self.numbers_by_segment()?, among: None };
-        let mut found = NumberSet::default();
-        matches.each(|_, _, number| found.insert(number)).map_err(failed(&self.path, "filtering"))?;
-        Ok(found)
+        matches.numbers().map_err(failed(&self.path, "filtering"))
     }
 
     /// The number of each document, deleted ones included, by segment: a column would have to be unpacked for each.

@@ -11,8 +11,6 @@ const FIRST: usize = 4;
 /// Rows that a thread takes at a time to compare, and how many of them ahead of its work it asks memory for.
 const COMPARED: usize = 64;
 const AHEAD: usize = 4;
-/// Blocks whose maxima are looked at, about, to find out from what on blocks are likely to have near rows.
-const SAMPLE: usize = 4096;
 /// How many blocks ahead of its work a thread asks memory for, where they do not follow each other.
 const BLOCKS_AHEAD: usize = 2;
 
@@ -21,6 +19,8 @@ const BLOCKS_AHEAD: usize = 2;
 pub(super) struct Sizes {
     /// As many passages are all compared exactly: that takes a millisecond or two.
     pub(super) few: usize,
+    /// Blocks whose maxima are looked at, at most, to find out from what on blocks are likely to have near rows.
+    pub(super) sample: usize,
     /// Rows that are compared exactly at first, at least.
     pub(super) least: usize,
     /// Rows that are compared exactly between two looks at what the best are by now.
@@ -28,9 +28,9 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) const SHIPPED: Self = Self { few: 8192, least: 512, round: 4096 };
+    pub(super) const SHIPPED: Self = Self { few: 8192, sample: 4096, least: 512, round: 4096 };
     /// For the library's unit tests: a few dozen rows go all ways.
-    pub(super) const SMALL: Self = Self { few: 8, least: 8, round: 16 };
+    pub(super) const SMALL: Self = Self { few: 8, sample: 3, least: 8, round: 16 };
 }
 
 /// Rows with codes that lie one after the other.
@@ -151,7 +151,7 @@ pub(super) fn nearest(
 
     // Some that are likely to be near, until as many documents as are wanted are known: about one of each block with one of the greatest bounds.
     let (mut compared, mut wanted) = (Vec::new(), (FIRST * limit).max(sizes.least));
-    let step = count.div_ceil(SAMPLE).max(1);
+    let step = count.div_ceil(sizes.sample).max(1);
     let mut least = loop {
         let some = stretches.iter().flat_map(|stretch| stretch.maxima.iter().copied()).step_by(step);
         // Below all numbers are only the bounds of rows that may not be found.
@@ -239,7 +239,7 @@ mod tests {
 
     const DIMENSION: usize = 24;
 
-    /// Rows with vectors, documents, and whether each may be found; parts begin at these rows.
+    /// Rows with vectors, documents, and whether each may be found; parts begin at these rows, and the first of several has no codes.
     struct Made {
         query: Vec<f32>,
         vectors: Vec<Vec<f32>>,
@@ -265,6 +265,15 @@ mod tests {
     }
 
     impl Made {
+        /// The best similarity of each document by those of some rows that may be found.
+        fn compared(&self, rows: Vec<u32>) -> Vec<(u64, f32)> {
+            let rows: Vec<u32> = rows.into_iter().filter(|row| self.eligible[*row as usize]).collect();
+            let exact = similarities(&rows, self);
+            let mut all = rows.iter().map(|row| self.documents[*row as usize]).zip(exact).collect();
+            best_of_each(&mut all);
+            all
+        }
+
         /// The similarities of the `limit` nearest documents, best first.
         fn best(found: Vec<(u64, f32)>, limit: usize) -> Vec<f32> {
             let mut best: Vec<f32> = found.into_iter().map(|(_, similarity)| similarity).collect();
@@ -291,7 +300,9 @@ mod tests {
                     bytes
                 })
                 .collect();
-            let parts: Vec<Coded<'_>> = (files.iter().zip(ranges).enumerate())
+            let without = if files.len() > 1 { 1 } else { 0 };
+            let first: Vec<u32> = (0..self.vectors.len() as u32).take(if without > 0 { ranges[0].1 } else { 0 }).collect();
+            let parts: Vec<Coded<'_>> = (files.iter().zip(ranges).enumerate().skip(without))
                 .map(|(part, (bytes, (base, end)))| Coded {
                     query: CodedQuery::new(&rotation, &center, &self.query, deviations, false),
                     blocks: Blocks::new(bytes, rotation.padded()),
@@ -300,7 +311,7 @@ mod tests {
                     base,
                 })
                 .collect();
-            nearest(&parts, self, limit, sizes, Vec::new())
+            nearest(&parts, self, limit, sizes, self.compared(first))
         }
     }
 
@@ -329,10 +340,7 @@ mod tests {
                 eligible: (0..rows).map(|_| next() % 100 < share).collect(),
                 parts: (0..parts).map(|part| rows * part / parts).collect(),
             };
-            let all: Vec<u32> = (0..rows as u32).filter(|row| made.eligible[*row as usize]).collect();
-            let exact = similarities(&all, &made);
-            let mut right: Vec<(u64, f32)> = all.iter().map(|row| made.documents[*row as usize]).zip(exact).collect();
-            best_of_each(&mut right);
+            let right = made.compared((0..rows as u32).collect());
             let found = made.by_codes(limit, if small { Sizes::SMALL } else { Sizes::SHIPPED });
             prop_assert_eq!(Made::best(found, limit), Made::best(right, limit));
         }

@@ -47,6 +47,9 @@ struct OrderedPart {
     base: usize,
     /// The rows in the order of their documents, where that is not their own.
     order: Option<Vec<u32>>,
+    /// The document of the first row, where the documents' numbers follow each other from there: each has one passage, and none was deleted before
+    /// the codes were written.
+    first: Option<u64>,
 }
 
 impl OrderedPart {
@@ -58,7 +61,9 @@ impl OrderedPart {
             order.sort_by_key(|&row| documents[row as usize]);
             order
         });
-        Self { part, base, order }
+        let follows = |(at, document): (usize, &u64)| documents[0].checked_add(at as u64) == Some(*document);
+        let first = documents.first().copied().filter(|_| documents.iter().enumerate().all(follows));
+        Self { part, base, order, first }
     }
 
     /// The row at a place in the order of documents.
@@ -363,19 +368,21 @@ struct Compared<'a> {
 
 impl Rows for Compared<'_> {
     fn eligible(&self, part: usize, row: usize) -> u32 {
-        let part = &self.table.parts[part].part;
+        let OrderedPart { part, first, .. } = &self.table.parts[part];
         let mut live = part.live_among(row);
         if let Some(fields) = self.wanted.fields {
             let rows = row..part.rows().min(row + BLOCK);
             let bits = rows.enumerate().map(|(at, row)| u32::from(fields.contains(&part.span(row).field)) << at);
             live &= bits.fold(0, |all, bit| all | bit);
         }
-        match self.wanted.documents {
-            None => live,
-            Some(among) => {
+        match (self.wanted.documents, first) {
+            (None, _) => live,
+            // Nothing has to be read for it.
+            (Some(among), Some(first)) => live & among.bits_from(first + row as u64),
+            (Some(among), None) => {
                 let documents = &part.documents()[row..];
                 let documents = &documents[..documents.len().min(BLOCK)];
-                // Where each document has one passage their numbers mostly follow each other.
+                // In most blocks they follow each other where most documents have one passage.
                 let first = documents.first().copied().unwrap_or_default();
                 let gaps =
                     documents.iter().enumerate().fold(0, |gaps, (at, document)| gaps | document ^ first.wrapping_add(at as u64));

@@ -5,7 +5,7 @@
 //! the rows are read into memory. `storage-format.md` has every byte.
 
 use std::fs;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -34,8 +34,6 @@ const UNIT: f32 = 1e-5;
 pub(super) struct Rows<'a> {
     /// The document of each row, or [`DEAD`].
     pub(super) documents: Vec<u64>,
-    /// Where the text of each row is from.
-    pub(super) spans: Vec<Span>,
     pub(super) vectors: Vectors<'a>,
     pub(super) dimension: usize,
     pub(super) metric: Metric,
@@ -123,7 +121,7 @@ impl Parts {
             center: part(4 * dimension)?,
             pages: part(pages.checked_mul(16)?)?,
             documents: part(rows.checked_mul(8)?)?,
-            spans: part(rows.checked_mul(24)?)?,
+            spans: part(rows.checked_mul(SPAN)?)?,
             inverses: part(scaled.checked_mul(4)?)?,
             blocks: part(rows.div_ceil(BLOCK).checked_mul(block_bytes(padded))?)?,
             vectors: part(inline)?,
@@ -243,8 +241,13 @@ impl CodeFile {
     }
 }
 
-/// Writes the codes of a data file.
-pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), StorageError> {
+/// Writes the codes of a data file. `spans`: of the rows that are there, in their order, where the text of each is from.
+pub(super) fn write(
+    path: &Path,
+    data: &Path,
+    rows: &Rows<'_>,
+    spans: impl Iterator<Item = Result<(usize, Span), StorageError>>,
+) -> Result<(), StorageError> {
     let (dimension, count) = (rows.dimension, rows.documents.len());
     let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
     // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
@@ -267,12 +270,13 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
         Vectors::InPages(_, pages) if !extreme => &pages[..],
         _ => &[],
     };
-    let too_large = || StorageError::Inconsistent { path: data.to_path_buf(), fact: "it is too large for codes".to_owned() };
+    let inconsistent = |fact: &str| StorageError::Inconsistent { path: data.to_path_buf(), fact: fact.to_owned() };
     let mut inverses: Vec<f32> = lengths.into_iter().map(inverse).collect();
     if inverses.iter().all(|inverse| *inverse == 1.0) {
         inverses.clear();
     }
-    let parts = Parts::new(dimension, count, pages.len(), inverses.len()).ok_or_else(too_large)?;
+    let parts =
+        Parts::new(dimension, count, pages.len(), inverses.len()).ok_or_else(|| inconsistent("it is too large for codes"))?;
     let length_of_data = fs::metadata(data).map_err(StorageError::io(data, "reading the vectors"))?.len();
 
     let directory = path.parent().unwrap_or(path);
@@ -290,38 +294,45 @@ pub(super) fn write(path: &Path, data: &Path, rows: &Rows<'_>) -> Result<(), Sto
     let numbers =
         [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, of_metric, with_factor];
     let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
-    let written = Output::create(&temporary).and_then(|mut out| {
-        out.add(cast_slice(&numbers))?;
-        out.put(parts.center.start, cast_slice(&center))?;
-        out.put(parts.pages.start, cast_slice(&table))?;
-        out.put(parts.documents.start, cast_slice(&rows.documents))?;
-        out.put(parts.spans.start, &[])?;
-        for spans in rows.spans.chunks(AT_ONCE) {
-            let spans: Vec<[u64; 3]> = spans.iter().map(|span| [span.field, span.start, span.end]).collect();
-            out.add(cast_slice(&spans))?;
+    let mut out = Output::create(&temporary)?;
+    out.add(cast_slice(&numbers))?;
+    out.put(parts.center.start, cast_slice(&center))?;
+    out.put(parts.pages.start, cast_slice(&table))?;
+    out.put(parts.documents.start, cast_slice(&rows.documents))?;
+    for span in spans {
+        let (row, span) = span?;
+        let at = if row < count { parts.spans.start + row * SPAN } else { 0 };
+        if at < out.written {
+            return Err(inconsistent("its rows were not read in their order"));
         }
-        out.put(parts.inverses.start, cast_slice(&inverses))?;
-        out.put(parts.blocks.start, &[])?;
-        for first in (0..count).step_by(AT_ONCE) {
-            let mut bytes = vec![0_u8; (count - first).min(AT_ONCE).div_ceil(BLOCK) * block_bytes(rotation.padded())];
-            let stripes = bytes.par_chunks_mut(stripe).enumerate();
-            parallel::run(|| stripes.for_each(|(at, stripe)| coded(first + at * STRIPE * BLOCK, stripe)));
-            out.add(&bytes)?;
-        }
-        out.put(parts.vectors.start, &[])?;
-        for row in 0..parts.vectors.len() / (4 * dimension) {
-            let own;
-            out.add(cast_slice(if extreme {
-                own = scaled(row);
-                &own
-            } else {
-                rows.vector(row)
-            }))?;
-        }
-        out.finish()
-    });
-    written.and_then(|()| fs::rename(&temporary, path)).map_err(StorageError::io(path, "writing codes"))
+        // What lies before it is of rows that were deleted.
+        out.put(at, cast_slice(&[span.field, span.start, span.end]))?;
+    }
+    out.put(parts.spans.end, &[])?;
+    out.put(parts.inverses.start, cast_slice(&inverses))?;
+    out.put(parts.blocks.start, &[])?;
+    for first in (0..count).step_by(AT_ONCE) {
+        let mut bytes = vec![0_u8; (count - first).min(AT_ONCE).div_ceil(BLOCK) * block_bytes(rotation.padded())];
+        let stripes = bytes.par_chunks_mut(stripe).enumerate();
+        parallel::run(|| stripes.for_each(|(at, stripe)| coded(first + at * STRIPE * BLOCK, stripe)));
+        out.add(&bytes)?;
+    }
+    out.put(parts.vectors.start, &[])?;
+    for row in 0..parts.vectors.len() / (4 * dimension) {
+        let own;
+        out.add(cast_slice(if extreme {
+            own = scaled(row);
+            &own
+        } else {
+            rows.vector(row)
+        }))?;
+    }
+    out.finish()?;
+    fs::rename(&temporary, path).map_err(StorageError::io(path, "writing codes"))
 }
+
+/// Bytes of a span.
+const SPAN: usize = 3 * 8;
 
 /// Rows whose codes are in memory at a time while a file is written: whole stripes.
 const AT_ONCE: usize = 16 * STRIPE * BLOCK;
@@ -329,21 +340,23 @@ const AT_ONCE: usize = 16 * STRIPE * BLOCK;
 /// A code file that is being written from its beginning to its end.
 struct Output {
     file: BufWriter<fs::File>,
+    path: PathBuf,
     written: usize,
     checksum: u32,
 }
 
 impl Output {
-    fn create(path: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::new(fs::File::create(path)?);
-        file.write_all(&MAGIC)?;
-        let checksum = [0; 8];
-        file.write_all(&checksum)?;
-        Ok(Self { file, written: MAGIC.len() + checksum.len(), checksum: 0 })
+    fn create(path: &Path) -> Result<Self, StorageError> {
+        let file = BufWriter::new(fs::File::create(path).map_err(StorageError::io(path, "writing codes"))?);
+        let mut out = Self { file, path: path.to_path_buf(), written: 0, checksum: 0 };
+        out.add(&MAGIC)?;
+        out.add(&[0; 8])?;
+        out.checksum = 0;
+        Ok(out)
     }
 
     /// Bytes that belong at a place, after zeros up to it.
-    fn put(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
+    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), StorageError> {
         let zeros = [0; ALIGNMENT];
         while self.written < at {
             self.add(&zeros[..(at - self.written).min(ALIGNMENT)])?;
@@ -351,16 +364,20 @@ impl Output {
         self.add(bytes)
     }
 
-    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.checksum = crc32c::crc32c_append(self.checksum, bytes);
         self.written += bytes.len();
-        self.file.write_all(bytes)
+        self.file.write_all(bytes).map_err(|error| StorageError::io(&self.path, "writing codes")(error))
     }
 
-    fn finish(mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
-        self.file.write_all(&u64::from(self.checksum).to_le_bytes())?;
-        self.file.flush()
+    fn finish(mut self) -> Result<(), StorageError> {
+        let checksum = u64::from(self.checksum).to_le_bytes();
+        let mut write = || {
+            self.file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
+            self.file.write_all(&checksum)?;
+            self.file.flush()
+        };
+        write().map_err(StorageError::io(&self.path, "writing codes"))
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use arrow::datatypes::UInt64Type;
 
 use super::super::SoundFiles;
-use super::super::codes::{self, CodeFile, DEAD, Rows, Span, Vectors};
+use super::super::codes::{self, CodeFile, DEAD, Rows, Vectors};
 use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::super::deviations;
 use super::super::lance_file::{Page, last_column};
@@ -44,16 +44,13 @@ impl StoreWriter {
 
     fn code_fragment(&self, fragment: &FragmentFile, data: &str, dimension: usize) -> Result<(), StorageError> {
         let mut documents = vec![DEAD; fragment.rows];
-        let mut spans = vec![Span::default(); fragment.rows];
-        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER, FIELD, START, END]) {
+        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER]) {
             let batch = batch?;
-            let found = spans_of(&self.passages, &self.header.schema, &batch)?;
             let numbers = primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?;
             let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
-            for ((number, address), span) in numbers.iter().zip(addresses).zip(found) {
-                let row = (address - fragment.first_address()) as usize;
-                if let (Some(document), Some(place)) = (documents.get_mut(row), spans.get_mut(row)) {
-                    (*document, *place) = (*number, span);
+            for (number, address) in numbers.iter().zip(addresses) {
+                if let Some(document) = documents.get_mut((address - fragment.first_address()) as usize) {
+                    *document = *number;
                 }
             }
         }
@@ -64,8 +61,20 @@ impl StoreWriter {
             true => Vectors::InPages(&mapped, pages),
             false => Vectors::Read(self.read_vectors(fragment, dimension)?),
         };
-        let rows = Rows { documents, spans, vectors, dimension, metric: self.header.vectors.metric() };
-        codes::write(&codes::path_of(&self.layout.codes(), data), &path, &rows)
+        let rows = Rows { documents, vectors, dimension, metric: self.header.vectors.metric() };
+        // One batch after the other, from when they are asked for: those of all rows would take three times what their documents take.
+        let batches = std::iter::once_with(|| self.passages.scan_fragments(&[fragment.id], &[FIELD, START, END])).flatten();
+        let spans = batches.flat_map(|batch| {
+            let spans = batch.and_then(|batch| {
+                let spans = spans_of(&self.passages, &self.header.schema, &batch)?;
+                let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
+                let rows = addresses.iter().map(|address| (address - fragment.first_address()) as usize);
+                Ok(rows.zip(spans).collect::<Vec<_>>())
+            });
+            let (spans, failed) = spans.map_or_else(|error| (Vec::new(), Some(Err(error))), |spans| (spans, None));
+            spans.into_iter().map(Ok).chain(failed)
+        });
+        codes::write(&codes::path_of(&self.layout.codes(), data), &path, &rows, spans)
     }
 
     /// Whether these pages are the fragment's vectors: some rows of each are compared with what Lance reads.
