@@ -5,8 +5,8 @@
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
+use super::blocks::{BLOCK, GROUP};
 use super::bounds::{Way, bounds_by, maxima_by};
-use super::code::{BLOCK, GROUP};
 use super::sums::SHORT;
 
 /// What this processor can do, if it has the instructions.

@@ -4,8 +4,13 @@
 //! other, and then their second halves. A first half has the signs of the first half of the components and numbers of 2 bytes, a second half the other
 //! signs and numbers of 4 bytes. A processor fetches ahead what lies in order, so what is not to be read has to lie elsewhere.
 
-use super::code::{BLOCK, FIRST_NUMBERS, GROUP, SECOND_NUMBERS};
-
+/// Rows in a block.
+pub(crate) const BLOCK: usize = 32;
+/// Bytes of one group of four components in a block.
+pub(super) const GROUP: usize = 16;
+/// Bytes of the numbers beside the signs, in the halves of a block.
+pub(super) const FIRST_NUMBERS: usize = 3 * 2 * BLOCK;
+pub(super) const SECOND_NUMBERS: usize = 3 * 4 * BLOCK;
 /// Blocks in a stripe.
 pub(crate) const STRIPE: usize = 64;
 

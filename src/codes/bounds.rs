@@ -1,7 +1,6 @@
 //! What the similarities of rows are at most, by the sums of their signs and the numbers beside these: the plain way, and which way is taken.
 
-use super::blocks::Blocks;
-use super::code::{BLOCK, COARSE, FIRST_NUMBERS, GROUP, ROUNDING, SECOND_NUMBERS};
+use super::blocks::{BLOCK, Blocks, FIRST_NUMBERS, GROUP, SECOND_NUMBERS};
 use super::sums;
 use crate::mapped::prefetch;
 
@@ -18,19 +17,6 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// The fastest that this processor can do.
-    pub(super) fn fastest() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(way) = super::x86::ways().next() {
-            return way;
-        }
-        #[cfg(target_arch = "aarch64")]
-        if let Some(way) = super::arm::way() {
-            return way;
-        }
-        Self::PLAIN
-    }
-
     /// One row after the other, which any processor can do.
     pub(super) const PLAIN: Self = Self {
         bounds: |halves, terms, numbers, eligible, bounds| {
@@ -78,6 +64,20 @@ impl<'a> Numbers<'a> {
         Some((signs, Self::Exact([factors, alongs, errors])))
     }
 }
+
+/// The upper half of a number's bytes, of those that are not below it the least.
+pub(super) fn upper_half(number: f32) -> u16 {
+    let bits = number.to_bits();
+    // Without its lower half a number is nearer to zero, so a negative one has grown.
+    let up = number > 0.0 && bits & 0xffff != 0;
+    (bits >> 16) as u16 + u16::from(up)
+}
+
+/// What a number of which the upper half is kept may be too large, of itself.
+const COARSE: f32 = 1.0 / 128.0;
+
+/// Rounding, relative to the numbers that a bound and a similarity are made of: nothing may be missed for it.
+pub(super) const ROUNDING: f32 = 2e-6;
 
 /// What a query gives to the bound of every row.
 pub(super) struct Terms {
@@ -199,7 +199,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::blocks::block_bytes;
-    use super::super::code::upper_half;
     use super::*;
 
     /// All that this processor can do beside the plain way.
@@ -231,6 +230,18 @@ mod tests {
         let mut bounds = [0.0; BLOCK];
         (way.bounds)(halves, terms, numbers, eligible, &mut bounds);
         bounds
+    }
+
+    #[test]
+    fn half_of_a_number_is_the_least_that_is_not_below_it() {
+        let wide = |half: u16| f32::from_bits(u32::from(half) << 16);
+        for number in [0.0, -0.0, 1.0, -1.0, 1.0001, -1.0001, 0.3, -0.3, 3e-20, 1e30, -1e30, f32::MIN_POSITIVE] {
+            let half = upper_half(number);
+            assert!(wide(half) >= number && (wide(half) - number).abs() <= COARSE * number.abs(), "{number}: {}", wide(half));
+            let below = if number > 0.0 { half.wrapping_sub(1) } else { half + 1 };
+            assert!(number == 0.0 || wide(below) < number, "{number}: {}", wide(below));
+        }
+        assert_eq!(wide(upper_half(f32::MAX)), f32::INFINITY);
     }
 
     proptest! {

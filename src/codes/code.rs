@@ -28,18 +28,10 @@
 //! together. The first half of a block ends with f₁, b = <x - c, c> and e₁ in 2 bytes each, the upper half of a 32-bit float, rounded up; the second
 //! with f, b and e in 4 bytes each. By distances b is -|x - c|², and the others are twice as large. All is little-endian.
 
-use super::blocks::{Blocks, place_in_stripe, sign_bytes};
-use super::bounds::{Half, Numbers, Run, Terms, Way};
+use super::blocks::{BLOCK, Blocks, GROUP, place_in_stripe, sign_bytes};
+use super::bounds::{Half, Numbers, ROUNDING, Run, Terms, Way, upper_half};
 use super::rotation::Rotation;
 use super::sums::Table;
-
-/// Rows in a block.
-pub(crate) const BLOCK: usize = 32;
-/// Bytes of one group of four components in a block.
-pub(super) const GROUP: usize = 16;
-/// Bytes of the numbers beside the signs, in the halves of a block.
-pub(super) const FIRST_NUMBERS: usize = 3 * 2 * BLOCK;
-pub(super) const SECOND_NUMBERS: usize = 3 * 4 * BLOCK;
 
 /// Makes the codes of vectors about one centre.
 pub(crate) struct Coder<'a> {
@@ -102,20 +94,6 @@ fn factor_and_error(square: f32, known: &[f32], padded: usize) -> (f32, f32) {
     (factor, ((factor * factor * known.len() as f32 - square).max(0.0) / (padded as f32 - 1.0)).sqrt())
 }
 
-/// The upper half of a number's bytes, of those that are not below it the least.
-pub(super) fn upper_half(number: f32) -> u16 {
-    let bits = number.to_bits();
-    // Without its lower half a number is nearer to zero, so a negative one has grown.
-    let up = number > 0.0 && bits & 0xffff != 0;
-    (bits >> 16) as u16 + u16::from(up)
-}
-
-/// What a number of which the upper half is kept may be too large, of itself.
-pub(super) const COARSE: f32 = 1.0 / 128.0;
-
-/// Rounding, relative to the numbers that a bound and a similarity are made of: nothing may be missed for it.
-pub(super) const ROUNDING: f32 = 2e-6;
-
 /// A query prepared for the codes about one centre.
 pub(crate) struct CodedQuery {
     table: Table,
@@ -141,7 +119,7 @@ impl CodedQuery {
         let table = Table::new(&rotated);
         let terms = |least| Terms { scale: table.step(), least, constant, margin: deviations * length, slack };
         let (terms, rough) = (terms(table.least()), terms(table.least_of_first()));
-        Self { table, terms, rough, way: Way::fastest() }
+        Self { table, terms, rough, way: fastest() }
     }
 
     /// What the similarities of each block's rows are at most, as far as the first halves of their codes tell: of one block after the other, from
@@ -168,24 +146,25 @@ impl CodedQuery {
     }
 }
 
+/// The fastest way that this processor can go.
+fn fastest() -> Way {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(way) = super::x86::ways().next() {
+        return way;
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(way) = super::arm::way() {
+        return way;
+    }
+    Way::PLAIN
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::blocks::block_bytes;
     use super::*;
-
-    #[test]
-    fn half_of_a_number_is_the_least_that_is_not_below_it() {
-        let wide = |half: u16| f32::from_bits(u32::from(half) << 16);
-        for number in [0.0, -0.0, 1.0, -1.0, 1.0001, -1.0001, 0.3, -0.3, 3e-20, 1e30, -1e30, f32::MIN_POSITIVE] {
-            let half = upper_half(number);
-            assert!(wide(half) >= number && (wide(half) - number).abs() <= COARSE * number.abs(), "{number}: {}", wide(half));
-            let below = if number > 0.0 { half.wrapping_sub(1) } else { half + 1 };
-            assert!(number == 0.0 || wide(below) < number, "{number}: {}", wide(below));
-        }
-        assert_eq!(wide(upper_half(f32::MAX)), f32::INFINITY);
-    }
 
     /// What an estimate errs by, in the deviations that the codes say.
     #[test]

@@ -14,6 +14,6 @@ mod sums;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use blocks::{Blocks, STRIPE, block_bytes};
-pub(crate) use code::{BLOCK, CodedQuery, Coder};
+pub(crate) use blocks::{BLOCK, Blocks, STRIPE, block_bytes};
+pub(crate) use code::{CodedQuery, Coder};
 pub(crate) use rotation::Rotation;

@@ -3,7 +3,7 @@
 //! For each group of four dimensions a table holds the sum for each of the sixteen combinations of signs, in 8 bits; one shuffle looks up
 //! 16 or 32 rows at once (André, Kermarrec and Le Scouarnec 2015, "Cache locality is not enough", section 4).
 
-use super::code::{BLOCK, GROUP};
+use super::blocks::{BLOCK, GROUP};
 
 /// Groups whose sums of bytes fit into 16 bits.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

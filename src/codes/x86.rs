@@ -4,8 +4,8 @@
 
 use std::arch::x86_64::*;
 
+use super::blocks::{BLOCK, GROUP};
 use super::bounds::{Half, Numbers, Run, Terms, Way, bounds_by, maxima_by};
-use super::code::{BLOCK, GROUP};
 use super::sums::SHORT;
 
 /// The plain way with other sums, both compiled for these instructions.

@@ -93,25 +93,23 @@ pub(super) struct Matches<'a> {
 impl Matches<'_> {
     /// Calls `each` with every one: its segment's place, its place there, and its number.
     pub(super) fn each(&self, mut each: impl FnMut(usize, DocId, u64)) -> tantivy::Result<()> {
-        let weight = self.query.weight(EnableScoring::disabled_from_searcher(self.searcher))?;
-        for (place, segment) in self.searcher.segment_readers().iter().enumerate() {
-            weight.for_each_no_score(segment, &mut |documents| {
-                self.counted(place, documents).for_each(|(document, number)| each(place, document, number));
-            })?;
-        }
-        Ok(())
+        self.some_at_a_time(|place, documents| {
+            self.counted(place, documents).for_each(|(document, number)| each(place, document, number));
+        })
     }
 
     /// The numbers of all.
     pub(super) fn numbers(&self) -> tantivy::Result<NumberSet> {
-        let weight = self.query.weight(EnableScoring::disabled_from_searcher(self.searcher))?;
         let mut all = NumberSet::default();
-        for (place, segment) in self.searcher.segment_readers().iter().enumerate() {
-            weight.for_each_no_score(segment, &mut |documents| {
-                all.extend(self.counted(place, documents).map(|(_, number)| number));
-            })?;
-        }
+        self.some_at_a_time(|place, documents| all.extend(self.counted(place, documents).map(|(_, number)| number)))?;
         Ok(all)
+    }
+
+    /// Calls `each` with some documents of a segment, whether they count or not, until it was given all that match.
+    fn some_at_a_time(&self, mut each: impl FnMut(usize, &[DocId])) -> tantivy::Result<()> {
+        let weight = self.query.weight(EnableScoring::disabled_from_searcher(self.searcher))?;
+        let mut segments = self.searcher.segment_readers().iter().enumerate();
+        segments.try_for_each(|(place, segment)| weight.for_each_no_score(segment, &mut |documents| each(place, documents)))
     }
 
     /// Those of a segment's documents that count, with their numbers.
