@@ -10,6 +10,8 @@ use crate::mapped::Mapped;
 /// How much is collected in memory before it goes into the file.
 const PIECE: usize = if cfg!(test) { 4096 } else { 1 << 20 };
 
+const DOING: &str = "writing keys into a file without a name";
+
 /// A log of records. What fills a piece is written once, into a file without a name that ends with the process, and mapped; so what is
 /// in memory is the page cache's, which the system takes back when it wants to.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Scratch {
         let length: usize = record.iter().map(|part| part.len()).sum();
         if self.last.len() + length > PIECE {
             let room = if length > PIECE { Err(io::ErrorKind::InvalidInput.into()) } else { self.put_away() };
-            room.map_err(StorageError::io(&self.directory, "writing keys into a file without a name"))?;
+            room.map_err(StorageError::io(&self.directory, DOING))?;
         }
         let at = self.pieces.len() * PIECE + self.last.len();
         record.iter().for_each(|part| self.last.extend_from_slice(part));
@@ -56,6 +58,18 @@ impl Scratch {
             None => return None,
         };
         piece.get(at % PIECE..)
+    }
+
+    /// Leaves nothing in memory. What is added afterwards begins a new piece.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`]; then the last piece stays in memory.
+    pub(super) fn finish(&mut self) -> Result<(), StorageError> {
+        if !self.last.is_empty() {
+            self.put_away().map_err(StorageError::io(&self.directory, DOING))?;
+        }
+        self.last = Vec::new();
+        Ok(())
     }
 
     /// Writes the last piece.

@@ -27,7 +27,7 @@ const DELETE_CHUNK: usize = 5_000;
 /// Rows of a batch when rows are rewritten, and bytes that are read ahead then and when columns are read: Lance's own 8,192 and 2 GiB would have much
 /// of a table in memory.
 const ROWS_AT_ONCE: usize = 1024;
-const READ_AHEAD: u64 = 32 << 20;
+const READ_AHEAD: u64 = 8 << 20;
 
 /// Where Lance notes the newest version.
 const HINT: &str = "latest_version_hint.json";
