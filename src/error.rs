@@ -286,6 +286,16 @@ pub enum OpenError {
         /// What was given.
         found: String,
     },
+    /// A field whose vectors are to have a size of their own, and that the schema does not have.
+    #[error("{}: vectors of field {field:?} were given a size, and the schema has no such field (it has {known}); declare it, or name one of those", path.display())]
+    VectorField {
+        /// The directory.
+        path: PathBuf,
+        /// The field's name.
+        field: String,
+        /// The fields that the schema has.
+        known: String,
+    },
     /// Another schema than the one the index was made with.
     #[error("{}: has another schema: {difference}; open it without a schema to use its own, or make a new index", path.display())]
     OtherSchema {
@@ -466,6 +476,20 @@ pub enum SearchError {
         field: String,
         /// The fields that the schema has.
         known: String,
+    },
+    /// Fields whose vectors cannot be compared with one query.
+    #[error(
+        "vectors of field {first:?} are of {of_first}, those of field {second:?} of {of_second}, so no query vector can be compared with both; name fields of one kind in a search, and search twice for both"
+    )]
+    VectorFields {
+        /// A field that was named.
+        first: String,
+        /// Size and metric of its vectors.
+        of_first: String,
+        /// Another one.
+        second: String,
+        /// Size and metric of that one's vectors.
+        of_second: String,
     },
     /// A field that cannot be sorted by or counted.
     #[error(

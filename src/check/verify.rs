@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, OpenError, StorageError};
 use crate::lexical::WordsReader;
 use crate::schema::{Document, FieldType, Value, digest};
-use crate::store::{Generation, Header, Held, Layout, PassageIndex, SoundFiles, Stated, StoredPassage, VectorSource, faults};
+use crate::store::{Generation, Header, Held, Layout, PassageIndex, SoundFiles, Stated, StoredPassage, faults};
 
 /// Documents that are compared at once.
 const CHUNK: usize = 512;
@@ -151,7 +151,7 @@ fn compare(report: &mut Report, generation: &Generation, words: bool) -> Result<
             format!("passages of document number {document}, which {} does not have", layout.documents().display())
         }),
     );
-    report.problems_of(&layout.passages(), unusable_vectors(&passages, header.vectors.dimension()));
+    report.problems_of(&layout.passages(), unusable_vectors(&passages, header.vectors.width()));
     let names: Vec<&str> = header.schema.fields().iter().map(|field| field.name()).collect();
     for chunk in stated.chunks(CHUNK) {
         let numbers: Vec<u64> = chunk.iter().map(|document| document.number).collect();
@@ -173,7 +173,7 @@ fn compare(report: &mut Report, generation: &Generation, words: bool) -> Result<
                 facts.1.extend(misplaced(document, &values, &passage, generation));
             }
             // The application's vectors are in the digest too, and only passages keep them.
-            if !matches!(header.vectors, VectorSource::Application(..)) {
+            if !header.vectors.is_application() {
                 let rebuilt = values.into_iter().fold(Document::new(&document.key), |all, (field, value)| all.set(field, value));
                 if digest(&header.schema, &rebuilt) != document.digest {
                     facts.0.push(format!("document {:?}: its values are not those that were added", document.key));
@@ -232,7 +232,7 @@ fn unusable_vectors(passages: &PassageIndex, dimension: Option<usize>) -> Vec<St
 fn misplaced(document: &Stated, values: &[(String, Value)], passage: &StoredPassage, generation: &Generation) -> Option<String> {
     let kind = generation.header.schema.field(&passage.field).map(|field| field.kind());
     // Of a vector that the application brought for a field without text, or for none.
-    let own = matches!(generation.header.vectors, VectorSource::Application(..));
+    let own = generation.header.vectors.is_application();
     if own && passage.text.is_empty() && passage.start == passage.end {
         return None;
     }

@@ -1,5 +1,5 @@
 //! The best under a filter are the best of the whole that meet it: in every mode, under every fusion and metric, whichever way vectors are searched,
-//! with one vector a document and with several. A few dozen documents have codes here, since the library's own tests call few rows many.
+//! with one vector a document and with several, of one size and metric or of two. A few dozen documents have codes here, since the library's own tests call few rows many.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -30,6 +30,28 @@ enum Kind {
     Coded,
     /// As many as have codes otherwise, and they were removed.
     Uncoded,
+}
+
+/// The vectors of a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Brought {
+    /// One of its own.
+    One,
+    /// Some of its fields', and sometimes one of its own.
+    Several,
+    /// The same, those of `note` with a size and a metric that others have not.
+    OfTwoKinds,
+}
+
+/// Components of the vectors of `note` where they are of another kind.
+const OTHER_DIMENSION: usize = 3;
+
+fn other(metric: Metric) -> Metric {
+    match metric {
+        Metric::Cosine => Metric::Euclidean,
+        Metric::Dot => Metric::Cosine,
+        Metric::Euclidean => Metric::Dot,
+    }
 }
 
 fn schema() -> Schema {
@@ -116,13 +138,17 @@ struct Case {
     fields: Vec<&'static str>,
 }
 
-fn case(kind: Kind, several: bool) -> impl Strategy<Value = Case> {
-    let most = match (kind, several) {
-        (Kind::Few, false) => 1..8_usize,
-        (Kind::Few, true) => 1..4,
+fn case(kind: Kind, brought: Brought) -> impl Strategy<Value = Case> {
+    let most = match (kind, brought) {
+        (Kind::Few, Brought::One) => 1..8_usize,
+        (Kind::Few, _) => 1..4,
         _ => 40..80,
     };
-    let fields = if several { vec![vec![], vec![], vec!["title"], vec!["body"], vec!["body", "note"]] } else { vec![vec![]] };
+    let fields = match brought {
+        Brought::One => vec![vec![]],
+        Brought::Several => vec![vec![], vec![], vec!["title"], vec!["body"], vec!["body", "note"]],
+        Brought::OfTwoKinds => vec![vec![], vec!["note"], vec!["note"], vec!["title", "body"]],
+    };
     let later = most.end + 4;
     (
         prop::collection::vec(document(), most),
@@ -145,36 +171,47 @@ fn case(kind: Kind, several: bool) -> impl Strategy<Value = Case> {
 }
 
 /// The vectors of a document, with their fields. Some are the same, lengths differ.
-fn vectors(number: usize, several: bool) -> Vec<(Option<&'static str>, [f32; DIMENSION])> {
+fn vectors(number: usize, brought: Brought) -> Vec<(Option<&'static str>, Vec<f32>)> {
     let vector = |seed: usize| {
         let at = (seed % 41) as f32;
-        [2.0, at.sin(), (at * 1.7).cos(), (seed % 3) as f32]
+        vec![2.0, at.sin(), (at * 1.7).cos(), (seed % 3) as f32]
     };
-    if !several {
+    if brought == Brought::One {
         return vec![(None, vector(number))];
     }
+    let other = |mut vector: Vec<f32>| {
+        // Far away from the others, so that their centres are.
+        vector.iter_mut().for_each(|value| *value = 40.0 * *value + 100.0);
+        vector.truncate(OTHER_DIMENSION);
+        vector
+    };
+    let of_note = |vector| if brought == Brought::OfTwoKinds { other(vector) } else { vector };
     let mut all = vec![(Some("title"), vector(3 * number))];
     all.extend((!number.is_multiple_of(3)).then(|| (Some("body"), vector(3 * number + 1))));
-    all.extend(number.is_multiple_of(4).then(|| (Some("note"), vector(3 * number + 2))));
+    all.extend(number.is_multiple_of(4).then(|| (Some("note"), of_note(vector(3 * number + 2)))));
     all.extend(number.is_multiple_of(5).then(|| (None, vector(5 * number))));
     all
 }
 
-fn keyed(key: &str, content: &Document, number: usize, several: bool) -> Document {
+fn keyed(key: &str, content: &Document, number: usize, brought: Brought) -> Document {
     let document = content.values().fold(Document::new(key), |all, (field, value)| all.set(field, value.clone()));
-    vectors(number, several).into_iter().fold(document, |document, (field, vector)| match field {
+    vectors(number, brought).into_iter().fold(document, |document, (field, vector)| match field {
         Some(field) => document.vector_of(field, vector),
         None => document.vector(vector),
     })
 }
 
 /// How near a document is.
-fn nearness(document: &Document, case: &Case, metric: Metric) -> Option<f64> {
+fn nearness(document: &Document, case: &Case, metric: Metric, brought: Brought) -> Option<f64> {
+    let asked_other = brought == Brought::OfTwoKinds && case.fields.contains(&"note");
+    let metric = if asked_other { other(metric) } else { metric };
     let first_text = ["body", "title"]
         .into_iter()
         .find(|field| document.get(field).and_then(Value::as_text).is_some_and(|text| !text.is_empty()));
-    let asked =
-        |field: Option<&str>| case.fields.is_empty() || field.or(first_text).is_some_and(|field| case.fields.contains(&field));
+    let asked = |field: Option<&str>| match &case.fields[..] {
+        [] => brought != Brought::OfTwoKinds || field != Some("note"),
+        fields => field.or(first_text).is_some_and(|field| fields.contains(&field)),
+    };
     let vectors = document.own_vectors().filter(|(field, _)| asked(*field));
     let near = |vector: &[f32]| {
         let pairs = || vector.iter().zip(&case.vector).map(|(a, b)| (f64::from(*a), f64::from(*b)));
@@ -193,7 +230,9 @@ fn nearness(document: &Document, case: &Case, metric: Metric) -> Option<f64> {
 
 fn ask(snapshot: &Snapshot, case: &Case, mode: Mode, filter: Option<&Filter>, depth: usize, fusion: Fusion) -> Response {
     let search = snapshot.search("walnut oak elm").mode(mode).candidates(depth).limit(depth).fields([""; 0]).fusion(fusion);
-    let search = if mode == Mode::Lexical { search } else { search.vector(case.vector) };
+    let kind = case.fields.first().and_then(|field| snapshot.vectors_of(field));
+    let dimension = kind.map_or(DIMENSION, |(dimension, _)| dimension);
+    let search = if mode == Mode::Lexical { search } else { search.vector(&case.vector[..dimension]) };
     let search = if mode == Mode::Lexical || case.fields.is_empty() { search } else { search.vector_fields(case.fields.clone()) };
     let search = match filter {
         Some(filter) => search.filter(filter.clone()),
@@ -238,11 +277,11 @@ fn between(weight: f64, scores: &[f64], low: f64, high: f64, of_equals: f64) -> 
 }
 
 /// Puts the documents of a case into an index; gives those that are there in the end.
-fn write(index: &Index, case: &Case, several: bool) -> HashMap<String, Document> {
+fn write(index: &Index, case: &Case, brought: Brought) -> HashMap<String, Document> {
     let mut writer = index.writer().unwrap();
     let mut there = HashMap::new();
     for (number, content) in case.documents.iter().enumerate() {
-        let document = keyed(&number.to_string(), content, number, several);
+        let document = keyed(&number.to_string(), content, number, brought);
         there.insert(number.to_string(), document.clone());
         writer.add(document).unwrap();
     }
@@ -254,7 +293,7 @@ fn write(index: &Index, case: &Case, several: bool) -> HashMap<String, Document>
             writer.delete(&key).unwrap();
             there.remove(&key);
         } else {
-            let document = keyed(&key, content, number + 100, several);
+            let document = keyed(&key, content, number + 100, brought);
             there.insert(key, document.clone());
             writer.add(document).unwrap();
         }
@@ -266,11 +305,15 @@ fn write(index: &Index, case: &Case, several: bool) -> HashMap<String, Document>
     there
 }
 
-fn holds(directory: &Path, metric: Metric, kind: Kind, several: bool, case: &Case) -> TestCaseResult {
+fn holds(directory: &Path, metric: Metric, kind: Kind, brought: Brought, case: &Case) -> TestCaseResult {
     let housekeeping = Housekeeping { automatic: false, ..Housekeeping::default() };
     let options = Options::new().schema(schema()).own_vectors(DIMENSION).metric(metric).housekeeping(housekeeping);
+    let options = match brought {
+        Brought::OfTwoKinds => options.own_vectors_of("note", OTHER_DIMENSION, other(metric)),
+        _ => options,
+    };
     let index = Index::open_or_create(directory.join("index"), options.durability(Durability::System)).unwrap();
-    let there = write(&index, case, several);
+    let there = write(&index, case, brought);
     if kind == Kind::Uncoded {
         fs::remove_dir_all(index.path().join("codes")).unwrap();
     }
@@ -289,7 +332,7 @@ fn holds(directory: &Path, metric: Metric, kind: Kind, several: bool, case: &Cas
     let all = there.len().max(1);
     let whole = [Mode::Lexical, Mode::Semantic].map(|mode| list(&snapshot, mode, None, all));
     let near: BTreeMap<&str, f64> =
-        there.iter().filter_map(|(key, document)| Some((key.as_str(), nearness(document, case, metric)?))).collect();
+        there.iter().filter_map(|(key, document)| Some((key.as_str(), nearness(document, case, metric, brought)?))).collect();
     prop_assert_eq!(whole[1].len(), near.len());
     for (key, score) in &whole[1] {
         let right = near[key.as_str()];
@@ -347,14 +390,14 @@ fn holds(directory: &Path, metric: Metric, kind: Kind, several: bool, case: &Cas
 fn the_filtered_best_are_the_best_of_the_filtered_whole(metric: Metric) {
     assert!(FUSIONS.iter().any(|(fusion, ..)| *fusion == Fusion::default()));
     for kind in [Kind::Few, Kind::Coded, Kind::Uncoded] {
-        for several in [false, true] {
+        for brought in [Brought::One, Brought::Several, Brought::OfTwoKinds] {
             let config =
                 ProptestConfig { cases: 6, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() };
-            let outcome = TestRunner::new(config).run(&case(kind, several), |case| {
+            let outcome = TestRunner::new(config).run(&case(kind, brought), |case| {
                 let directory = tempfile::tempdir().unwrap();
-                holds(directory.path(), metric, kind, several, &case)
+                holds(directory.path(), metric, kind, brought, &case)
             });
-            outcome.unwrap_or_else(|failure| panic!("{metric}, {kind:?}, several vectors {several}: {failure}"));
+            outcome.unwrap_or_else(|failure| panic!("{metric}, {kind:?}, {brought:?}: {failure}"));
         }
     }
 }

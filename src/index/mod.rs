@@ -174,11 +174,8 @@ impl Index {
 
 fn create(layout: &Layout, options: &Options) -> Result<(), Error> {
     let schema = options.schema.clone().ok_or_else(|| OpenError::SchemaRequired { path: layout.root().to_path_buf() })?;
-    let vectors = match (&options.encoder, options.own_vectors) {
-        (Some(encoder), _) => VectorSource::Encoder(encoder.identity().clone()),
-        (None, Some(dimension)) => VectorSource::Application(dimension, options.metric),
-        (None, None) => VectorSource::Nothing,
-    };
+    options.check_fields(layout.root(), &schema)?;
+    let vectors = options.vectors();
     let mut passages = options.passages.unwrap_or_default().clamped();
     if let Some(encoder) = &options.encoder {
         // A quarter of what the encoder reads is left to its prompt and the document's heading.

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::OpenError;
 use crate::model::Encoder;
 use crate::passage::PassageOptions;
-use crate::schema::{Metric, Schema};
+use crate::schema::{Metric, Schema, Space};
 use crate::store::{Durability, Header, Housekeeping, VectorSource};
 
 /// How an index is opened, and how it is made where there is none.
@@ -21,8 +21,10 @@ use crate::store::{Durability, Header, Housekeeping, VectorSource};
 pub struct Options {
     pub(super) schema: Option<Schema>,
     pub(super) encoder: Option<Encoder>,
-    pub(super) own_vectors: Option<u32>,
-    pub(super) metric: Metric,
+    /// That of all vectors that the application brings, and those of fields with their own.
+    own_vectors: Option<usize>,
+    own_vectors_of: Vec<(String, Space)>,
+    metric: Metric,
     pub(super) passages: Option<PassageOptions>,
     pub(super) logit_cache: Option<u64>,
     pub(super) durability: Durability,
@@ -49,6 +51,7 @@ impl Options {
     pub fn encoder(mut self, encoder: Encoder) -> Self {
         self.encoder = Some(encoder);
         self.own_vectors = None;
+        self.own_vectors_of.clear();
         self
     }
 
@@ -56,12 +59,43 @@ impl Options {
     /// [`Document::vector_of`](crate::Document::vector_of)), one with each query.
     #[must_use]
     pub fn own_vectors(mut self, dimension: usize) -> Self {
-        self.own_vectors = Some(dimension.clamp(1, 1 << 16) as u32);
+        self.own_vectors = Some(dimension);
         self.encoder = None;
         self
     }
 
-    /// How vectors that the application brings are compared, by [`Metric::Cosine`] unless set. An index that exists has its own, which this must be.
+    /// The application brings the vectors, and those of one field, whatever its type, have a size and a metric of their own: those of pictures, say,
+    /// which another model makes. To be called for each such field. Where [`Options::own_vectors`] is not called, all other vectors are like those of the
+    /// first such field.
+    ///
+    /// One query has one vector, so a search compares it with the vectors of fields of one size and metric: of those that
+    /// [`Search::vector_fields`](crate::Search::vector_fields) names, or else of all that are not named here. Each vector takes as much
+    /// room as the widest of the index, so sizes should not lie far apart.
+    ///
+    /// ```
+    /// use fossick::{Document, Index, Metric, Mode, Options, Schema};
+    /// # let directory = tempfile::tempdir()?;
+    /// let schema = Schema::builder().text("caption").stored("picture").build()?;
+    /// let options = Options::new().schema(schema).own_vectors(2).own_vectors_of("picture", 3, Metric::Dot);
+    /// let index = Index::open_or_create(directory.path().join("photos.fossick"), options)?;
+    /// let mut writer = index.writer()?;
+    /// let photo = Document::new("a").set("caption", "A well in a yard").set("picture", "a.jpeg");
+    /// writer.add(photo.vector_of("caption", [0.6, 0.8]).vector_of("picture", [1.0, 0.0, 2.0]))?;
+    /// writer.commit()?;
+    /// let snapshot = index.snapshot()?;
+    /// let alike = snapshot.search("").mode(Mode::Semantic).vector_fields(["picture"]).vector([0.5, 0.0, 1.0]).run()?;
+    /// assert_eq!(alike.hits[0].score, 2.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn own_vectors_of(mut self, field: impl Into<String>, dimension: usize, metric: Metric) -> Self {
+        self.own_vectors_of.push((field.into(), Space::new(dimension, metric)));
+        self.encoder = None;
+        self
+    }
+
+    /// How vectors that the application brings are compared where their field has no metric of its own, by [`Metric::Cosine`] unless set. An index that
+    /// exists has its own, which this must be.
     #[must_use]
     pub fn metric(mut self, metric: Metric) -> Self {
         self.metric = metric;
@@ -98,16 +132,36 @@ impl Options {
         self
     }
 
+    /// What is stated of vectors.
+    pub(super) fn vectors(&self) -> VectorSource {
+        let of_all = self.own_vectors.map(|dimension| Space::new(dimension, self.metric));
+        let of_first = self.own_vectors_of.first().map(|(_, space)| *space);
+        match (&self.encoder, of_all.or(of_first)) {
+            (Some(encoder), _) => VectorSource::Encoder(encoder.identity().clone()),
+            (None, Some(space)) => VectorSource::application(space, self.own_vectors_of.clone()),
+            (None, None) => VectorSource::Nothing,
+        }
+    }
+
+    /// That fields with vectors of their own kind are in the schema of an index that is made.
+    pub(super) fn check_fields(&self, path: &Path, schema: &Schema) -> Result<(), OpenError> {
+        match self.own_vectors_of.iter().find(|(field, _)| schema.field(field).is_none()) {
+            Some((field, _)) => {
+                Err(OpenError::VectorField { path: path.to_path_buf(), field: field.clone(), known: schema.known() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Holds what is stated against an index.
     pub(super) fn check(&self, path: &Path, header: &Header) -> Result<(), OpenError> {
         if let Some(difference) = self.schema.as_ref().and_then(|schema| header.schema.difference(schema)) {
             return Err(OpenError::OtherSchema { path: path.to_path_buf(), difference });
         }
-        let given = match (&self.encoder, self.own_vectors) {
-            (Some(encoder), _) => VectorSource::Encoder(encoder.identity().clone()),
-            (None, Some(dimension)) => VectorSource::Application(dimension, self.metric),
-            (None, None) => return Ok(()),
-        };
+        let given = self.vectors();
+        if given == VectorSource::Nothing {
+            return Ok(());
+        }
         let same = match (&header.vectors, &given) {
             (VectorSource::Encoder(made), VectorSource::Encoder(given)) => made.same_outputs(given),
             (made, given) => made == given,

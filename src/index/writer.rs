@@ -235,12 +235,14 @@ impl Writer {
         let key = || document.key().to_owned();
         let brings = document.own_vectors().next().is_some();
         let makes = match &self.vectors {
-            VectorSource::Application(..) if !brings => return Err(IngestError::VectorRequired { key: key() }.into()),
-            VectorSource::Application(dimension, metric) => {
+            VectorSource::Application(_) | VectorSource::Fields(..) if !brings => {
+                return Err(IngestError::VectorRequired { key: key() }.into());
+            }
+            VectorSource::Application(space) | VectorSource::Fields(space, _) => {
                 for (field, vector) in document.own_vectors() {
                     let of_field = field.map_or_else(String::new, |field| format!(", field {field:?}"));
                     let what = format!("document {:?}{of_field}", document.key());
-                    check_vector(&what, vector, *dimension as usize, *metric)?;
+                    check_vector(&what, vector, self.vectors.space_of(field).unwrap_or(*space))?;
                 }
                 return Ok(());
             }

@@ -16,7 +16,7 @@ use crate::error::{Error, IngestError, StorageError};
 use crate::lexical::WordsWriter;
 use crate::model::Encoder;
 use crate::schema::Document;
-use crate::store::{StoreWriter, VectorSource};
+use crate::store::StoreWriter;
 
 /// Messages that wait before a stage. Documents may be large, so few.
 const WAITING: usize = 16;
@@ -123,7 +123,7 @@ impl Pipeline {
             schema: header.schema.clone(),
             options: header.passage_options,
             encoder: encoder.clone(),
-            own_vectors: matches!(header.vectors, VectorSource::Application(..)),
+            own_vectors: header.vectors.is_application().then(|| header.vectors.clone()),
         };
         let waiting = if encoder.is_some() { WAITING_TO_EMBED } else { WAITING };
         let (input, to_cut) = channel(waiting);

@@ -3,7 +3,7 @@
 use crate::model::Encoder;
 use crate::passage::{PassageOptions, TokenCounter, WordCounter, cut, heading_for_models, with_heading};
 use crate::schema::{Document, FieldType, Schema, Value};
-use crate::store::PassageRow;
+use crate::store::{PassageRow, VectorSource};
 
 /// A document with its passages, whose vectors may still be missing.
 pub(super) struct Prepared {
@@ -30,19 +30,23 @@ pub(super) struct Preparer {
     pub(super) schema: Schema,
     pub(super) options: PassageOptions,
     pub(super) encoder: Option<Encoder>,
-    pub(super) own_vectors: bool,
+    /// What is known of the vectors, where the application brings them.
+    pub(super) own_vectors: Option<VectorSource>,
 }
 
 impl Preparer {
     pub(super) fn prepare(&self, number: u64, document: Document) -> Prepared {
         let texts = self.filled(&document, FieldType::Text);
         let headings = self.filled(&document, FieldType::Heading);
-        // A document that is all heading has it for its text.
-        let (bodies, heading) = if texts.is_empty() { (headings, String::new()) } else { (texts, join(&headings)) };
-        if self.own_vectors {
-            let passages = self.wholes(number, bodies.first().copied(), &document);
+        if let Some(vectors) = &self.own_vectors {
+            // A passage's vector is compared as those of its field are.
+            let is_alike = |(field, _): &&(&str, &str)| vectors.space_of(Some(field)) == vectors.space();
+            let body = texts.iter().chain(&headings).find(is_alike).copied();
+            let passages = self.wholes(number, body, &document);
             return Prepared { number, document, passages, heading_is_cut: false };
         }
+        // A document that is all heading has it for its text.
+        let (bodies, heading) = if texts.is_empty() { (headings, String::new()) } else { (texts, join(&headings)) };
         let counter: &dyn TokenCounter = self.encoder.as_ref().map_or(&WordCounter, Encoder::counter);
         let joined = if self.options.with_heading { heading.trim() } else { "" };
         let heading = heading_for_models(joined, counter);

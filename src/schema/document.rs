@@ -45,12 +45,13 @@ impl Document {
 
     /// Brings the vector of one of its fields, of whatever type that is: of its title, its text, the picture whose path it stores. A document may bring
     /// one for each field; it is as near to a query as the nearest of them, or of those that
-    /// [`Search::vector_fields`](crate::Search::vector_fields) names. All vectors of an index have the same number of components; shorter ones may be
-    /// filled up with zeros, which changes no similarity as long as the queries for them are filled up too.
+    /// [`Search::vector_fields`](crate::Search::vector_fields) names. All have the number of components that
+    /// [`Options::own_vectors`](crate::Options::own_vectors) says, but for fields that have one of their own
+    /// ([`Options::own_vectors_of`](crate::Options::own_vectors_of)).
     ///
     /// Each is a passage of the document: the whole of the field's text, where that is a heading or a text. Only such passages can be shown with a hit and
     /// read by a cross-encoder, so a document with a picture's vector alone can be neither. [`Document::vector`] counts as one of the first
-    /// text field, or of the first heading where there is no text.
+    /// text field, or of the first heading where there is no text; of those whose vectors are of its kind.
     #[must_use]
     pub fn vector_of(self, field: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
         self.with_vector(Some(field.into()), vector.into())

@@ -18,4 +18,4 @@ pub use field::{Field, FieldType, Schema, SchemaBuilder};
 pub use language::Language;
 pub use value::Value;
 pub use vector::Metric;
-pub(crate) use vector::check_vector;
+pub(crate) use vector::{Space, check_vector};

@@ -10,7 +10,7 @@ use super::{Mode, Search, StageRank};
 use crate::error::Error;
 use crate::query::Filter;
 use crate::rank::{Combination, Explanation, Leg, NOISE, Scale, Tempering, Term};
-use crate::schema::Metric;
+use crate::schema::{Metric, Space};
 
 /// Bytes of a condition or a value that an explanation shows: a filter may name a hundred thousand keys.
 const LONGEST: usize = 200;
@@ -121,7 +121,8 @@ impl<'a> Explainer<'a> {
 
     fn similarity(&self, score: f32) -> Explanation {
         let how = if self.stage.compared_all { "all were compared" } else { "those that codes named were compared" };
-        let measure = match self.search.snapshot.metric() {
+        let metric = self.search.vector_space().map_or(Metric::Cosine, Space::metric);
+        let measure = match metric {
             Metric::Cosine => "cosine with",
             Metric::Dot => "inner product with",
             Metric::Euclidean => "square of the distance, with a minus, to",

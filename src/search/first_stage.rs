@@ -212,14 +212,14 @@ fn by_vector(
     response: &mut Response,
 ) -> Result<Option<Near>, Error> {
     let snapshot = search.snapshot;
-    let fields = search.vector_places();
+    let (fields, Some(space)) = (search.vector_places(), search.vector_space()) else { return Ok(None) };
     let begun = Instant::now();
     let passages = snapshot.passages()?;
     response.timings.read += begun.elapsed();
     let begun = Instant::now();
     let vector = match (&search.vector, search.like, snapshot.encoder()) {
         (Some(vector), _, _) => vector.clone(),
-        (None, Some(document), _) => match passages.mean_of(document, fields.as_deref()) {
+        (None, Some(document), _) => match passages.mean_of(document, fields.as_deref(), space.metric()) {
             Some(vector) => vector,
             None => return Ok(None),
         },
@@ -236,7 +236,7 @@ fn by_vector(
     response.timings.encode = begun.elapsed();
     let begun = Instant::now();
     let documents = snapshot.documents()?;
-    let direction = passages.direction(vector);
+    let direction = passages.direction(vector, space);
     let near = match mode {
         // The candidates are the words'; their passages are compared when they are chosen from.
         Mode::Lexical => Vec::new(),

@@ -16,7 +16,7 @@ use crate::error::{Error, SearchError};
 use crate::model::CrossEncoder;
 use crate::query::{Filter, Query};
 use crate::rank::{FinalOrder, Fusion};
-use crate::schema::check_vector;
+use crate::schema::{Space, check_vector};
 use crate::store::VectorSource;
 
 /// Passages of a document that are judged, unless a search says otherwise.
@@ -146,7 +146,8 @@ impl<'a> Search<'a> {
     }
 
     /// The fields whose vectors are compared with the query: those that documents brought for them ([`Document::vector_of`](crate::Document::vector_of)), or
-    /// those of their passages. All unless set.
+    /// those of their passages. All unless set, or all but those with a size or a metric of their own ([`Options::own_vectors_of`](crate::Options::own_vectors_of)),
+    /// of which one search can name those of one kind.
     #[must_use]
     pub fn vector_fields<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.vector_fields = Some(names.into_iter().map(Into::into).collect());
@@ -413,10 +414,29 @@ impl<'a> Search<'a> {
             }
         }
         let schema = self.snapshot.schema();
-        match self.vector_fields.iter().flatten().find(|name| schema.field(name).is_none()) {
-            Some(name) => Err(SearchError::VectorField { field: name.clone(), known: schema.known() }),
+        let mut fields = self.vector_fields.iter().flatten();
+        if let Some(name) = fields.clone().find(|name| schema.field(name).is_none()) {
+            return Err(SearchError::VectorField { field: name.clone(), known: schema.known() });
+        }
+        let source = &self.snapshot.store().header.vectors;
+        let Some((first, space)) = fields.next().and_then(|first| Some((first, source.space_of(Some(first))?))) else {
+            return Ok(());
+        };
+        match fields.find_map(|name| Some((name, source.space_of(Some(name)).filter(|other| *other != space)?))) {
+            Some((second, other)) => Err(SearchError::VectorFields {
+                first: first.clone(),
+                of_first: space.to_string(),
+                second: second.clone(),
+                of_second: other.to_string(),
+            }),
             None => Ok(()),
         }
+    }
+
+    /// That of the vectors that are compared; `None` in an index without any.
+    pub(super) fn vector_space(&self) -> Option<Space> {
+        let named = self.vector_fields.iter().flatten().next();
+        self.snapshot.store().header.vectors.space_of(named.map(String::as_str))
     }
 
     /// How many documents the first stage keeps: the candidates, or where more of them change nothing, as many as are shown.
@@ -430,7 +450,10 @@ impl<'a> Search<'a> {
 
     /// The places in the schema of the fields whose vectors are compared; `None` for all.
     pub(super) fn vector_places(&self) -> Option<Vec<u64>> {
-        let names = self.vector_fields.as_ref()?;
+        let Some(names) = &self.vector_fields else {
+            let spaces = self.snapshot.store().header.spaces()?;
+            return spaces.fields_of(spaces.all()[0]);
+        };
         let fields = self.snapshot.schema().fields().iter().zip(0..);
         Some(fields.filter(|(field, _)| names.iter().any(|name| name == field.name())).map(|(_, place)| place).collect())
     }
@@ -441,8 +464,8 @@ impl<'a> Search<'a> {
         let mode = self.mode.unwrap_or(if *source == VectorSource::Nothing { Mode::Lexical } else { Mode::Hybrid });
         let missing = |why: String, remedy| SearchError::NoQueryVector { why, remedy };
         match (source, &self.vector) {
-            (VectorSource::Application(dimension, metric), Some(vector)) => {
-                check_vector("the query", vector, *dimension as usize, *metric)?;
+            (VectorSource::Application(space) | VectorSource::Fields(space, _), Some(vector)) => {
+                check_vector("the query", vector, self.vector_space().unwrap_or(*space))?;
             }
             (VectorSource::Encoder(_), Some(_)) => {
                 return Err(SearchError::QueryVectorRefused { makes: "makes its own vectors" }.into());
@@ -454,7 +477,7 @@ impl<'a> Search<'a> {
                     missing("the index was made without vectors".to_owned(), "make an index with `Options::encoder`").into()
                 );
             }
-            (VectorSource::Application(..), None) => {
+            (VectorSource::Application(_) | VectorSource::Fields(..), None) => {
                 return Err(missing(
                     "the application brings the vectors of this index".to_owned(),
                     "give it with `Search::vector`",

@@ -8,7 +8,7 @@ use crate::lexical::{Analyzer, Spare, Spares, WordsReader};
 use crate::model::{Encoder, ModelIdentity};
 use crate::passage::PassageOptions;
 use crate::query::{Filter, Query};
-use crate::schema::{Document, FieldType, Metric, Schema};
+use crate::schema::{Document, FieldType, Metric, Schema, Space};
 use crate::semantic::PassageTable;
 use crate::store::{DocumentIndex, Generation, LogitCache, VectorSource};
 
@@ -128,18 +128,25 @@ impl Snapshot {
     pub fn encoder_identity(&self) -> Option<&ModelIdentity> {
         match &self.inner.generation.header.vectors {
             VectorSource::Encoder(identity) => Some(identity),
-            VectorSource::Nothing | VectorSource::Application(..) => None,
+            VectorSource::Nothing | VectorSource::Application(_) | VectorSource::Fields(..) => None,
         }
     }
 
-    /// The number of components of the index's vectors; `None` where it keeps none.
+    /// The number of components of the index's vectors, but for those of fields with a size of their own; `None` where it keeps none.
     pub fn dimension(&self) -> Option<usize> {
-        self.inner.generation.header.vectors.dimension()
+        self.inner.generation.header.vectors.space().map(Space::dimension)
     }
 
-    /// How vectors are compared.
+    /// How vectors are compared, but for those of fields with a metric of their own.
     pub fn metric(&self) -> Metric {
-        self.inner.generation.header.vectors.metric()
+        self.inner.generation.header.vectors.space().map_or(Metric::Cosine, Space::metric)
+    }
+
+    /// The number of components of a field's vectors, and how they are compared: those of the index, or what [`Options::own_vectors_of`](crate::Options::own_vectors_of)
+    /// said; `None` where the index keeps no vectors, and where there is no such field.
+    pub fn vectors_of(&self, field: &str) -> Option<(usize, Metric)> {
+        self.schema().field(field)?;
+        self.inner.generation.header.vectors.space_of(Some(field)).map(|space| (space.dimension(), space.metric()))
     }
 
     /// How passages are cut.
@@ -293,10 +300,9 @@ impl Snapshot {
     /// Passages and vectors, read when they are first needed.
     pub(super) fn passages(&self) -> Result<&PassageTable, StorageError> {
         let generation = &self.inner.generation;
-        let vectors = &generation.header.vectors;
         self.load(&self.inner.passages, || {
             let parts = generation.passage_parts()?;
-            Ok(PassageTable::new(parts, vectors.dimension(), vectors.metric(), generation.deviations()))
+            Ok(PassageTable::new(parts, generation.header.spaces(), generation.deviations()))
         })
     }
 

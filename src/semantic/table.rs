@@ -8,8 +8,8 @@ use super::similarity::{dot, square_of_distance};
 use crate::codes::{BLOCK, CodedQuery, Rotation};
 use crate::numbers::NumberSet;
 use crate::parallel;
-use crate::schema::Metric;
-use crate::store::{CodedPart, PassagePart, Span, normalize};
+use crate::schema::{Metric, Space};
+use crate::store::{CodedPart, PassagePart, Spaces, Span, normalize};
 
 /// How far above what its code says a similarity is looked for, in standard deviations: of a hundred nearest, one in some thousands is
 /// missed (`fossick bench --search`).
@@ -18,8 +18,12 @@ const DEVIATIONS: u32 = 3;
 /// As far as it is looked for at most, whatever a check of the recall says; beyond that nothing is gained.
 const MOST_DEVIATIONS: u32 = 9;
 
-/// A query's vector, brought to length 1 where the angle counts.
-pub(crate) struct Direction(Vec<f32>);
+/// A query's vector, as wide as those of the table, and of length 1 where the angle counts.
+pub(crate) struct Direction {
+    vector: Vec<f32>,
+    /// The one that its passages are in.
+    space: Space,
+}
 
 /// Which passages may be found; all where nothing is said.
 #[derive(Clone, Copy, Default)]
@@ -32,7 +36,8 @@ pub(crate) struct Eligible<'a> {
 
 /// All passages of a generation, those included that were deleted, at positions from 0.
 pub(crate) struct PassageTable {
-    metric: Metric,
+    /// None in an index without vectors.
+    spaces: Option<Spaces>,
     parts: Vec<OrderedPart>,
     rows: usize,
     rotation: Option<Rotation>,
@@ -54,15 +59,16 @@ struct OrderedPart {
 
 impl OrderedPart {
     fn new(part: PassagePart, base: usize) -> Self {
-        // A document's rows are written together and its number grows, so this is the order nearly always. Deleted rows may not have kept their number.
         let documents = part.documents();
-        let order = (!documents.is_sorted()).then(|| {
+        let follows = |(at, document): (usize, &u64)| documents[0].checked_add(at as u64) == Some(*document);
+        let first = documents.first().copied().filter(|_| documents.iter().enumerate().all(follows));
+        // A document's rows are written together and its number grows, so this is the order nearly always. Deleted rows may not have kept their number.
+        let in_order = first.is_some() || documents.is_sorted();
+        let order = (!in_order).then(|| {
             let mut order: Vec<u32> = (0..documents.len() as u32).collect();
             order.sort_by_key(|&row| documents[row as usize]);
             order
         });
-        let follows = |(at, document): (usize, &u64)| documents[0].checked_add(at as u64) == Some(*document);
-        let first = documents.first().copied().filter(|_| documents.iter().enumerate().all(follows));
         Self { part, base, order, first }
     }
 
@@ -74,13 +80,9 @@ impl OrderedPart {
     /// The first place from `from` on whose row is of that document, or of a later one.
     fn place_of(&self, document: u64, from: usize) -> usize {
         let documents = self.part.documents();
-        // Where each document has one passage and none was deleted, the place is known.
-        if let (None, Some(first)) = (&self.order, documents.first()) {
-            let place = usize::try_from(document.wrapping_sub(*first)).unwrap_or(usize::MAX);
-            let begins = |at: usize| at.checked_sub(1).is_none_or(|before| documents[before] < document);
-            if place >= from && documents.get(place) == Some(&document) && begins(place) {
-                return place;
-            }
+        if let Some(first) = self.first {
+            let place = usize::try_from(document.saturating_sub(first)).unwrap_or(usize::MAX);
+            return place.max(from).min(documents.len());
         }
         let before = |at: usize| documents[self.row_at(at)] < document;
         // By steps that grow, since the next of several documents is near.
@@ -135,19 +137,19 @@ impl OrderedPart {
         rows
     }
 
-    /// By the metric, in its units.
-    fn similarity(&self, row: usize, query: &Direction, metric: Metric) -> f32 {
+    /// By the metric of the query's space, in its units.
+    fn similarity(&self, row: usize, query: &Direction) -> f32 {
         let (vector, inverse) = self.part.vector(row);
-        match metric {
-            Metric::Cosine | Metric::Dot => dot(vector, &query.0) * inverse,
-            Metric::Euclidean => -square_of_distance(vector, &query.0),
+        match query.space.metric() {
+            Metric::Cosine | Metric::Dot => dot(vector, &query.vector) * inverse,
+            Metric::Euclidean => -square_of_distance(vector, &query.vector),
         }
     }
 }
 
 impl PassageTable {
     /// `kept`: the deviations that an earlier check found to be needed, if any did.
-    pub(crate) fn new(parts: Vec<PassagePart>, dimension: Option<usize>, metric: Metric, kept: Option<u32>) -> Self {
+    pub(crate) fn new(parts: Vec<PassagePart>, spaces: Option<Spaces>, kept: Option<u32>) -> Self {
         let mut rows = 0;
         let ordered = |part: PassagePart| {
             let base = rows;
@@ -156,10 +158,10 @@ impl PassageTable {
         };
         let parts = parts.into_iter().map(ordered).collect();
         Self {
-            metric,
             parts,
             rows,
-            rotation: dimension.map(Rotation::new),
+            rotation: spaces.as_ref().map(|spaces| Rotation::new(spaces.width())),
+            spaces,
             deviations: AtomicU32::new(Self::deviations_of(kept)),
             sizes: if cfg!(test) { Sizes::SMALL } else { Sizes::SHIPPED },
         }
@@ -175,12 +177,13 @@ impl PassageTable {
         self.deviations.load(AtomicOrdering::Relaxed)
     }
 
-    /// A vector as the passages are compared with it.
-    pub(crate) fn direction(&self, mut vector: Vec<f32>) -> Direction {
-        if self.metric == Metric::Cosine {
+    /// A vector as the passages of its space are compared with it.
+    pub(crate) fn direction(&self, mut vector: Vec<f32>, space: Space) -> Direction {
+        vector.resize(self.spaces.as_ref().map_or(0, Spaces::width), 0.0);
+        if space.metric() == Metric::Cosine {
             normalize(&mut vector);
         }
-        Direction(vector)
+        Direction { vector, space }
     }
 
     fn part(&self, position: usize) -> &OrderedPart {
@@ -199,10 +202,10 @@ impl PassageTable {
         self.parts.iter().flat_map(move |part| part.rows_of(document).map(|row| part.base + row))
     }
 
-    /// How near a passage is by the metric.
+    /// How near a passage of the query's space is.
     pub(crate) fn similarity(&self, position: usize, query: &Direction) -> f32 {
         let part = self.part(position);
-        part.similarity(position - part.base, query, self.metric)
+        part.similarity(position - part.base, query)
     }
 
     /// The positions of a document's `most` best passages by `score`, best first; equal ones in the document's order.
@@ -217,7 +220,7 @@ impl PassageTable {
     }
 
     /// The `limit` documents whose best passage that may be found is nearest, best first, with the score of that by the metric; equal ones in the
-    /// order of `rank_of_equals`.
+    /// order of `rank_of_equals`. Only passages of the query's space may be eligible.
     pub(crate) fn nearest<K: Ord>(
         &self,
         query: &Direction,
@@ -249,9 +252,9 @@ impl PassageTable {
         documents
     }
 
-    /// The mean vector of a document's passages, of those from some fields where those are named; `None` without any, and where it has no
-    /// direction and the metric goes by that.
-    pub(crate) fn mean_of(&self, document: u64, fields: Option<&[u64]>) -> Option<Vec<f32>> {
+    /// The mean vector of a document's passages, of those from some fields where those are named, all in one space; `None` without any, and where it
+    /// has no direction and the metric goes by that.
+    pub(crate) fn mean_of(&self, document: u64, fields: Option<&[u64]>, metric: Metric) -> Option<Vec<f32>> {
         let (mut mean, mut count) = (Vec::<f32>::new(), 0_usize);
         let asked = |position: &usize| fields.is_none_or(|fields| fields.contains(&self.place(*position).1.field));
         for position in self.of_document(document).filter(asked) {
@@ -261,7 +264,7 @@ impl PassageTable {
             count += 1;
         }
         mean.iter_mut().for_each(|value| *value /= count as f32);
-        let tells = count > 0 && (self.metric == Metric::Euclidean || mean.iter().any(|value| *value != 0.0));
+        let tells = count > 0 && (metric == Metric::Euclidean || mean.iter().any(|value| *value != 0.0));
         tells.then_some(mean)
     }
 
@@ -275,23 +278,25 @@ impl PassageTable {
     /// How many of the `limit` documents nearest to each of `sample` passages, taken evenly from all, are found: the share, and of how many
     /// passages.
     pub(crate) fn recall(&self, limit: usize, sample: usize) -> (f64, usize) {
+        let Some(spaces) = &self.spaces else { return (1.0, 0) };
         let live: Vec<usize> = self.all_of(Eligible::default()).collect();
+        let fields: Vec<_> = spaces.all().iter().map(|space| spaces.fields_of(*space)).collect();
         let sample = sample.min(live.len());
         let (mut found, mut of) = (0, 0);
         for at in 0..sample {
-            let query = self.direction(self.vector(live[at * live.len() / sample]));
+            let position = live[at * live.len() / sample];
+            let place = spaces.of(self.place(position).1.field);
+            let query = self.direction(self.vector(position), spaces.all()[place]);
+            let eligible = Eligible { documents: None, fields: fields[place].as_deref() };
             let best = |all: Vec<(u64, f32)>| -> Vec<f32> {
                 let mut best: Vec<f32> = all.into_iter().map(|(_, similarity)| similarity).collect();
                 best.sort_by(|a, b| b.total_cmp(a));
                 best.truncate(limit);
                 best
             };
-            let right = best(self.exact(live.iter().copied(), &query));
-            let mine: Vec<f32> = self
-                .nearest(&query, limit, Eligible::default(), |number| number)
-                .into_iter()
-                .map(|(_, similarity)| similarity)
-                .collect();
+            let right = best(self.exact(self.all_of(eligible), &query));
+            let mine = self.nearest(&query, limit, eligible, |number| number).into_iter();
+            let mine: Vec<f32> = mine.map(|(_, similarity)| similarity).collect();
             // Similarities are exact, so each that is at least the last of the right ones belongs to one of them, or to its equal.
             let last = right.last().copied().unwrap_or(f32::MAX);
             found += mine.iter().filter(|similarity| **similarity >= last).count().min(right.len());
@@ -339,14 +344,14 @@ impl PassageTable {
     }
 
     fn by_codes(&self, query: &Direction, limit: usize, wanted: Eligible<'_>) -> Vec<(u64, f32)> {
-        let Some(rotation) = &self.rotation else { return Vec::new() };
+        let (Some(rotation), Some(spaces)) = (&self.rotation, &self.spaces) else { return Vec::new() };
         let deviations = self.deviations() as f32;
-        let by_distance = self.metric == Metric::Euclidean;
+        let (space, by_distance) = (spaces.place(query.space), query.space.metric() == Metric::Euclidean);
         let (mut parts, mut without) = (Vec::with_capacity(self.parts.len()), Vec::new());
         for (at, ordered) in self.parts.iter().enumerate() {
             match &ordered.part {
                 PassagePart::Coded(CodedPart { file, .. }) => {
-                    let query = CodedQuery::new(rotation, file.center(), &query.0, deviations, by_distance);
+                    let query = CodedQuery::new(rotation, file.center(space), &query.vector, deviations, by_distance);
                     parts.push(Coded { query, blocks: file.blocks(), rows: file.rows(), part: at, base: ordered.base });
                 }
                 PassagePart::Read(_) => without.extend(ordered.found(wanted)),
@@ -455,13 +460,15 @@ mod tests {
                 }
                 writer.commit().unwrap();
                 drop(writer);
-                let parts = Generation::open(index.path(), SoundFiles::default()).unwrap().passage_parts().unwrap();
+                let generation = Generation::open(index.path(), SoundFiles::default()).unwrap();
+                let parts = generation.passage_parts().unwrap();
                 assert!(parts.iter().all(|part| matches!(part, PassagePart::Coded(_))));
-                let table = PassageTable::new(parts, Some(dimension), Metric::Cosine, None);
+                let table = PassageTable::new(parts, generation.header.spaces(), None);
                 let table = PassageTable { sizes: Sizes::SHIPPED, ..table };
                 let (mut compared, mut by_codes) = (Vec::new(), Vec::new());
                 for at in 0..150 {
-                    let query = table.direction(vector(u64::from(u32::MAX) + at, clusters, dimension));
+                    let query = vector(u64::from(u32::MAX) + at, clusters, dimension);
+                    let query = table.direction(query, Space::new(dimension, Metric::Cosine));
                     let begun = Instant::now();
                     let all = table.exact(table.all_of(Eligible::default()), &query);
                     let exact = begun.elapsed();

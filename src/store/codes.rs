@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use bytemuck::cast_slice;
 use rayon::prelude::*;
 
-use super::SoundFiles;
 use super::lance_file::Page;
+use super::{SoundFiles, Spaces};
 use crate::codes::{BLOCK, Blocks, Coder, Rotation, STRIPE, block_bytes};
 use crate::error::StorageError;
 use crate::mapped::{Mapped, prefetch};
 use crate::parallel;
-use crate::schema::Metric;
+use crate::schema::{Metric, Space};
 
 const MAGIC: [u8; 16] = *b"fossick codes 3\n";
 /// Magic, checksum of all that follows, and seven numbers of 8 bytes.
@@ -35,15 +35,16 @@ pub(super) struct Rows<'a> {
     /// The document of each row, or [`DEAD`].
     pub(super) documents: Vec<u64>,
     pub(super) vectors: Vectors<'a>,
-    pub(super) dimension: usize,
-    pub(super) metric: Metric,
+    pub(super) spaces: &'a Spaces,
+    /// The place of each row's space; empty where there is but one.
+    pub(super) of_rows: Vec<u16>,
 }
 
 /// In place of the field of a passage that is from none: its document has no text, and a vector of its own.
 pub(super) const NO_FIELD: u64 = u64::MAX;
 
 /// Where the text of a passage is from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     /// The field, by its place in the schema; [`NO_FIELD`] for a vector of none.
     pub(crate) field: u64,
@@ -69,10 +70,43 @@ pub(super) enum Vectors<'a> {
 
 impl Rows<'_> {
     fn vector(&self, row: usize) -> &[f32] {
+        let width = self.spaces.width();
         match &self.vectors {
-            Vectors::InPages(data, pages) => in_page(data, pages, row, self.dimension),
-            Vectors::Read(vectors) => &vectors[row * self.dimension..(row + 1) * self.dimension],
+            Vectors::InPages(data, pages) => in_page(data, pages, row, width),
+            Vectors::Read(vectors) => &vectors[row * width..(row + 1) * width],
         }
+    }
+
+    /// The place of a row's space.
+    fn place(&self, row: usize) -> usize {
+        self.of_rows.get(row).copied().unwrap_or_default().into()
+    }
+
+    fn metric(&self, row: usize) -> Metric {
+        self.spaces.all()[self.place(row)].metric()
+    }
+
+    /// A vector as it is coded: of length 1 where the angle counts.
+    fn scaled(&self, row: usize) -> Vec<f32> {
+        let mut vector = self.vector(row).to_vec();
+        if self.metric(row) == Metric::Cosine {
+            normalize(&mut vector);
+        }
+        vector
+    }
+
+    /// What the codes of each space are made about, one after the other: means of vectors spread over the file.
+    fn centers(&self) -> Vec<f32> {
+        let (width, rows) = (self.spaces.width(), self.documents.len());
+        let mut sums = vec![(0_usize, vec![0.0_f64; width]); self.spaces.all().len()];
+        let sample = rows.min(MOST_FOR_CENTERS);
+        for row in (0..sample).map(|at| at * rows / sample) {
+            let (count, sums) = &mut sums[self.place(row)];
+            *count += 1;
+            sums.iter_mut().zip(self.scaled(row)).for_each(|(sum, value)| *sum += f64::from(value));
+        }
+        let mean = |(count, sums): (usize, Vec<f64>)| sums.into_iter().map(move |sum| (sum / count.max(1) as f64) as f32);
+        sums.into_iter().flat_map(mean).collect()
     }
 }
 
@@ -87,7 +121,7 @@ fn in_page<'a>(data: &'a [u8], pages: &[Page], row: usize, dimension: usize) -> 
 pub(crate) struct CodeFile {
     codes: Mapped,
     data: Mapped,
-    dimension: usize,
+    width: usize,
     rows: usize,
     /// Where the vectors are in the data file; none where they are in this one.
     pages: Vec<Page>,
@@ -97,7 +131,7 @@ pub(crate) struct CodeFile {
 /// Where the parts of a code file are.
 #[derive(Clone)]
 struct Parts {
-    center: Range<usize>,
+    centers: Range<usize>,
     pages: Range<usize>,
     documents: Range<usize>,
     spans: Range<usize>,
@@ -108,17 +142,18 @@ struct Parts {
 
 impl Parts {
     /// `scaled`: how many rows have a factor of their own, all or none.
-    fn new(dimension: usize, rows: usize, pages: usize, scaled: usize) -> Option<Self> {
-        let padded = Rotation::padded_of(dimension);
+    fn new(spaces: &Spaces, rows: usize, pages: usize, scaled: usize) -> Option<Self> {
+        let width = spaces.width();
+        let padded = Rotation::padded_of(width);
         let mut end = HEADER;
         let mut part = |bytes: usize| {
             let start = end.checked_next_multiple_of(ALIGNMENT)?;
             end = start.checked_add(bytes)?;
             Some(start..end)
         };
-        let inline = if pages == 0 { rows.checked_mul(4 * dimension)? } else { 0 };
+        let inline = if pages == 0 { rows.checked_mul(4 * width)? } else { 0 };
         Some(Self {
-            center: part(4 * dimension)?,
+            centers: part(4 * width * spaces.all().len())?,
             pages: part(pages.checked_mul(16)?)?,
             documents: part(rows.checked_mul(8)?)?,
             spans: part(rows.checked_mul(SPAN)?)?,
@@ -130,9 +165,9 @@ impl Parts {
 }
 
 impl CodeFile {
-    /// Opens the codes of a data file with vectors of `dimension` components; `None` where there are none, or not of this file. Its checksum
+    /// Opens the codes of a data file with vectors of these spaces; `None` where there are none, or not of this file. Its checksum
     /// is looked at unless `sound` has it.
-    pub(super) fn open(path: &Path, data: &Path, dimension: usize, metric: Metric, sound: &SoundFiles) -> Option<Self> {
+    pub(super) fn open(path: &Path, data: &Path, spaces: &Spaces, sound: &SoundFiles) -> Option<Self> {
         let codes = Mapped::open(path).ok()?;
         let is_sound = |body: &[u8], checksum: u32| {
             let is_sound = sound.knows(path, checksum) || crc32c::crc32c(body) == checksum;
@@ -141,20 +176,14 @@ impl CodeFile {
             }
             is_sound
         };
-        let file = Self::parse(codes, Mapped::open(data).ok()?, dimension, metric, is_sound);
+        let file = Self::parse(codes, Mapped::open(data).ok()?, spaces, is_sound);
         if file.is_none() {
             tracing::warn!(file = %path.display(), "codes that are damaged, of another file or of another version are passed over");
         }
         file
     }
 
-    fn parse(
-        codes: Mapped,
-        data: Mapped,
-        dimension: usize,
-        metric: Metric,
-        is_sound: impl Fn(&[u8], u32) -> bool,
-    ) -> Option<Self> {
+    fn parse(codes: Mapped, data: Mapped, spaces: &Spaces, is_sound: impl Fn(&[u8], u32) -> bool) -> Option<Self> {
         let (checksum, body) = codes.strip_prefix(&MAGIC)?.split_first_chunk::<8>()?;
         if !is_sound(body, u32::try_from(u64::from_le_bytes(*checksum)).ok()?) {
             return None;
@@ -162,15 +191,16 @@ impl CodeFile {
         let (numbers, _) = body.as_chunks::<8>();
         let number = |at: usize| numbers.get(at).and_then(|bytes| usize::try_from(u64::from_le_bytes(*bytes)).ok());
         let (rows, pages, scaled) = (number(2)?, number(3)?, number(6)?);
-        let is_of = number(0)? == dimension
-            && number(1)? == Rotation::padded_of(dimension)
+        let width = spaces.width();
+        let is_of = number(0)? == width
+            && number(1)? == Rotation::padded_of(width)
             && number(4)? == data.len()
-            && number(5)? as u64 == kind(metric)
+            && number(5)? as u64 == kind(spaces)
             && (scaled == 0 || scaled == rows);
-        let parts = Parts::new(dimension, rows, pages, scaled).filter(|parts| is_of && parts.vectors.end == codes.len())?;
+        let parts = Parts::new(spaces, rows, pages, scaled).filter(|parts| is_of && parts.vectors.end == codes.len())?;
         let pages = cast_slice::<u8, [u64; 2]>(codes.get(parts.pages.clone())?);
         let pages: Vec<Page> = pages.iter().map(|&[first, offset]| Page { first, offset }).collect();
-        let file = Self { codes, data, dimension, rows, pages, parts };
+        let file = Self { codes, data, width, rows, pages, parts };
         file.pages_are_inside().then_some(file)
     }
 
@@ -180,7 +210,7 @@ impl CodeFile {
         self.pages.first().is_none_or(|page| page.first == 0)
             && self.pages.iter().zip(ends).all(|(page, end)| {
                 let rows = end.checked_sub(page.first);
-                let bytes = rows.and_then(|rows| rows.checked_mul(4 * self.dimension as u64));
+                let bytes = rows.and_then(|rows| rows.checked_mul(4 * self.width as u64));
                 let inside = bytes.and_then(|bytes| page.offset.checked_add(bytes));
                 page.offset % 4 == 0 && inside.is_some_and(|end| end <= self.data.len() as u64)
             })
@@ -191,9 +221,10 @@ impl CodeFile {
         self.rows
     }
 
-    /// What the codes were made about.
-    pub(crate) fn center(&self) -> &[f32] {
-        cast_slice(&self.codes[self.parts.center.clone()])
+    /// What the codes of the space at a place were made about.
+    pub(crate) fn center(&self, space: usize) -> &[f32] {
+        let centers: &[f32] = cast_slice(&self.codes[self.parts.centers.clone()]);
+        &centers[space * self.width..(space + 1) * self.width]
     }
 
     /// The document of each row.
@@ -210,7 +241,7 @@ impl CodeFile {
 
     /// The codes of the rows.
     pub(crate) fn blocks(&self) -> Blocks<'_> {
-        Blocks::new(&self.codes[self.parts.blocks.clone()], Rotation::padded_of(self.dimension))
+        Blocks::new(&self.codes[self.parts.blocks.clone()], Rotation::padded_of(self.width))
     }
 
     /// The vector of a row, and what brings it to length 1.
@@ -228,10 +259,10 @@ impl CodeFile {
     fn as_stored(&self, row: usize) -> &[f32] {
         match &self.pages[..] {
             [] => {
-                let bytes = 4 * self.dimension;
+                let bytes = 4 * self.width;
                 cast_slice(&self.codes[self.parts.vectors.start + row * bytes..][..bytes])
             }
-            pages => in_page(&self.data, pages, row, self.dimension),
+            pages => in_page(&self.data, pages, row, self.width),
         }
     }
 
@@ -248,22 +279,16 @@ pub(super) fn write(
     rows: &Rows<'_>,
     spans: impl Iterator<Item = Result<(usize, Span), StorageError>>,
 ) -> Result<(), StorageError> {
-    let (dimension, count) = (rows.dimension, rows.documents.len());
+    let (width, count) = (rows.spaces.width(), rows.documents.len());
     let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
     // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
-    let by_angle = rows.metric == Metric::Cosine;
-    let is_extreme =
-        |(row, length): (usize, &f32)| !(1e-15..1e15).contains(length) && rows.vector(row).iter().any(|value| *value != 0.0);
-    let extreme = by_angle && lengths.iter().enumerate().any(is_extreme);
-    let scaled = |row: usize| -> Vec<f32> {
-        let mut vector = rows.vector(row).to_vec();
-        if by_angle {
-            normalize(&mut vector);
-        }
-        vector
+    let by_angle = |row: usize| rows.metric(row) == Metric::Cosine;
+    let is_extreme = |(row, length): (usize, &f32)| {
+        by_angle(row) && !(1e-15..1e15).contains(length) && rows.vector(row).iter().any(|value| *value != 0.0)
     };
-    let inverse = |length: f32| {
-        let as_it_is = !by_angle || extreme || length == 0.0 || (length - 1.0).abs() <= UNIT;
+    let extreme = lengths.iter().enumerate().any(is_extreme);
+    let inverse = |(row, length): (usize, f32)| {
+        let as_it_is = !by_angle(row) || extreme || length == 0.0 || (length - 1.0).abs() <= UNIT;
         if as_it_is { 1.0 } else { 1.0 / length }
     };
     let pages = match &rows.vectors {
@@ -271,32 +296,35 @@ pub(super) fn write(
         _ => &[],
     };
     let inconsistent = |fact: &str| StorageError::Inconsistent { path: data.to_path_buf(), fact: fact.to_owned() };
-    let mut inverses: Vec<f32> = lengths.into_iter().map(inverse).collect();
+    let mut inverses: Vec<f32> = lengths.into_iter().enumerate().map(inverse).collect();
     if inverses.iter().all(|inverse| *inverse == 1.0) {
         inverses.clear();
     }
     let parts =
-        Parts::new(dimension, count, pages.len(), inverses.len()).ok_or_else(|| inconsistent("it is too large for codes"))?;
+        Parts::new(rows.spaces, count, pages.len(), inverses.len()).ok_or_else(|| inconsistent("it is too large for codes"))?;
     let length_of_data = fs::metadata(data).map_err(StorageError::io(data, "reading the vectors"))?.len();
 
     let directory = path.parent().unwrap_or(path);
     fs::create_dir_all(directory).map_err(StorageError::io(directory, "creating the directory"))?;
     let temporary = path.with_extension("tmp");
-    let center = mean((0..count.min(MOST_FOR_CENTER)).map(|at| scaled(at * count / count.min(MOST_FOR_CENTER))), dimension);
-    let rotation = Rotation::new(dimension);
+    let centers = rows.centers();
+    let rotation = Rotation::new(width);
     let stripe = STRIPE * block_bytes(rotation.padded());
     let coded = |first: usize, stripe: &mut [u8]| {
-        let mut coder = Coder::new(&rotation, &center, rows.metric == Metric::Euclidean);
-        (first..count.min(first + STRIPE * BLOCK)).for_each(|row| coder.write(&scaled(row), stripe, row - first));
+        let spaces = rows.spaces.all().iter().zip(centers.chunks_exact(width));
+        let coder = |(space, center): (&Space, _)| Coder::new(&rotation, center, space.metric() == Metric::Euclidean);
+        let mut coders: Vec<Coder<'_>> = spaces.map(coder).collect();
+        let stripe_rows = first..count.min(first + STRIPE * BLOCK);
+        stripe_rows.for_each(|row| coders[rows.place(row)].write(&rows.scaled(row), stripe, row - first));
     };
 
-    let (of_metric, with_factor) = (kind(rows.metric), inverses.len() as u64);
+    let (of_spaces, with_factor) = (kind(rows.spaces), inverses.len() as u64);
     let numbers =
-        [dimension as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, of_metric, with_factor];
+        [width as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, of_spaces, with_factor];
     let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
     let mut out = Output::create(&temporary)?;
     out.add(cast_slice(&numbers))?;
-    out.put(parts.center.start, cast_slice(&center))?;
+    out.put(parts.centers.start, cast_slice(&centers))?;
     out.put(parts.pages.start, cast_slice(&table))?;
     out.put(parts.documents.start, cast_slice(&rows.documents))?;
     for span in spans {
@@ -318,10 +346,10 @@ pub(super) fn write(
         out.add(&bytes)?;
     }
     out.put(parts.vectors.start, &[])?;
-    for row in 0..parts.vectors.len() / (4 * dimension) {
+    for row in 0..parts.vectors.len() / (4 * width) {
         let own;
         out.add(cast_slice(if extreme {
-            own = scaled(row);
+            own = rows.scaled(row);
             &own
         } else {
             rows.vector(row)
@@ -381,25 +409,18 @@ impl Output {
     }
 }
 
-fn kind(metric: Metric) -> u64 {
-    match metric {
+/// What a file says of the spaces that it was made for: the first one's metric, and how many there are beside it.
+fn kind(spaces: &Spaces) -> u64 {
+    let metric = match spaces.all()[0].metric() {
         Metric::Cosine => 0,
         Metric::Dot => 1,
         Metric::Euclidean => 2,
-    }
+    };
+    metric | (spaces.all().len() as u64 - 1) << 8
 }
 
-/// Vectors that the centre is the mean of, spread over the file.
-const MOST_FOR_CENTER: usize = 4096;
-
-fn mean(vectors: impl ExactSizeIterator<Item = Vec<f32>>, dimension: usize) -> Vec<f32> {
-    let count = vectors.len().max(1) as f64;
-    let mut sums = vec![0.0_f64; dimension];
-    for vector in vectors {
-        sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += f64::from(value));
-    }
-    sums.into_iter().map(|sum| (sum / count) as f32).collect()
-}
+/// Vectors that the centres are means of.
+const MOST_FOR_CENTERS: usize = 4096;
 
 fn length(vector: &[f32]) -> f32 {
     vector.iter().map(|value| value * value).sum::<f32>().sqrt()

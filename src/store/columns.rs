@@ -167,8 +167,15 @@ pub(super) fn passages_batch(tokens: bool, dimension: Option<usize>, rows: &[Pas
         columns.push(Arc::new(ListArray::try_new(token_item(), offsets, Arc::new(values), None)?));
     }
     if let Some(dimension) = dimension {
-        let values = Float32Array::from_iter_values(rows.iter().flat_map(|row| row.vector.iter().flatten().copied()));
-        columns.push(Arc::new(FixedSizeListArray::try_new(vector_item(), dimension as i32, Arc::new(values), None)?));
+        let mut values = Vec::with_capacity(rows.len() * dimension);
+        for vector in rows.iter().flat_map(|row| &row.vector) {
+            let end = values.len() + dimension;
+            values.extend_from_slice(vector);
+            // Narrower ones are filled up.
+            values.resize(end.max(values.len()), 0.0);
+        }
+        let values = Arc::new(Float32Array::from(values));
+        columns.push(Arc::new(FixedSizeListArray::try_new(vector_item(), dimension as i32, values, None)?));
     }
     RecordBatch::try_new(passages_schema(tokens, dimension), columns)
 }

@@ -1,5 +1,6 @@
 //! `CURRENT`: the small file that says what the index is and which generation of it is valid.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,19 @@ use bincode::{Decode, Encode};
 
 use super::files::{FileList, FileRecord};
 use super::layout::{replace_file, sync_directory};
-use super::{Durability, Layout, copies};
+use super::{Durability, Layout, Spaces, copies};
 use crate::error::{Error, OpenError, StorageError};
 use crate::model::ModelIdentity;
 use crate::passage::PassageOptions;
-use crate::schema::{Metric, Schema};
+use crate::schema::{Metric, Schema, Space};
 
 const MAGIC: [u8; 8] = *b"fossick\n";
 /// The format that this code reads and writes.
 const VERSION: u32 = 5;
+/// That vectors of some fields have a size or a metric of their own.
+const FIELDS_OF_THEIR_OWN: u64 = 1;
 /// Feature bits that this code understands when it reads; an index with any other must not be read.
-const READ_FEATURES: u64 = 0;
+const READ_FEATURES: u64 = FIELDS_OF_THEIR_OWN;
 /// Feature bits that this code understands when it writes; an index with any other may be read and must not be changed.
 const WRITE_FEATURES: u64 = 0;
 /// The first version of fossick that reads what this code writes: major, minor, patch.
@@ -34,24 +37,48 @@ pub(crate) enum VectorSource {
     Nothing,
     /// From this encoder.
     Encoder(ModelIdentity),
-    /// From the application, with so many components, compared so.
-    Application(u32, Metric),
+    /// From the application, all in one space.
+    Application(Space),
+    /// From the application, those of some fields in spaces of their own; by the names of the fields.
+    Fields(Space, Vec<(String, Space)>),
 }
 
 impl VectorSource {
-    pub(crate) fn dimension(&self) -> Option<usize> {
+    /// From the application; of several statements about a field the last one counts.
+    pub(crate) fn application(space: Space, fields: Vec<(String, Space)>) -> Self {
+        let mut of_their_own: Vec<(String, Space)> = fields.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
+        of_their_own.retain(|(_, own)| *own != space);
+        if of_their_own.is_empty() { Self::Application(space) } else { Self::Fields(space, of_their_own) }
+    }
+
+    pub(crate) fn is_application(&self) -> bool {
+        matches!(self, Self::Application(_) | Self::Fields(..))
+    }
+
+    /// That of vectors of no field, and of fields that have none of their own; `None` without vectors.
+    pub(crate) fn space(&self) -> Option<Space> {
         match self {
             Self::Nothing => None,
-            Self::Encoder(identity) => Some(identity.dimension()),
-            Self::Application(dimension, _) => Some(*dimension as usize),
+            Self::Encoder(identity) => Some(Space::new(identity.dimension(), Metric::Cosine)),
+            Self::Application(space) | Self::Fields(space, _) => Some(*space),
         }
     }
 
-    pub(crate) fn metric(&self) -> Metric {
-        match self {
-            Self::Application(_, metric) => *metric,
-            Self::Nothing | Self::Encoder(_) => Metric::Cosine,
-        }
+    /// The fields with spaces of their own.
+    pub(crate) fn fields(&self) -> &[(String, Space)] {
+        if let Self::Fields(_, fields) = self { fields } else { &[] }
+    }
+
+    /// That of a field's vectors, or of vectors of none.
+    pub(crate) fn space_of(&self, field: Option<&str>) -> Option<Space> {
+        let own = self.fields().iter().find(|(name, _)| field == Some(name));
+        own.map(|(_, space)| *space).or_else(|| self.space())
+    }
+
+    /// Components of each vector of the table: of the widest space.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let all = self.space().into_iter().chain(self.fields().iter().map(|(_, space)| *space));
+        all.map(Space::dimension).max()
     }
 
     /// For messages.
@@ -59,8 +86,10 @@ impl VectorSource {
         match self {
             Self::Nothing => "no vectors".to_owned(),
             Self::Encoder(identity) => format!("the encoder {identity}"),
-            Self::Application(dimension, metric) => {
-                format!("vectors of {dimension} dimensions brought by the application, compared by {metric}")
+            Self::Application(space) => format!("vectors brought by the application, of {space}"),
+            Self::Fields(space, fields) => {
+                let own: String = fields.iter().map(|(field, space)| format!("; those of field {field:?} of {space}")).collect();
+                format!("vectors brought by the application, of {space}{own}")
             }
         }
     }
@@ -144,6 +173,11 @@ impl StoredHeader {
 }
 
 impl Header {
+    /// Which vectors are compared with which; `None` in an index without vectors.
+    pub(crate) fn spaces(&self) -> Option<Spaces> {
+        Spaces::new(&self.vectors, &self.schema)
+    }
+
     /// Each part's directory with its files: documents, passages, words.
     pub(crate) fn parts(&self, layout: &Layout) -> [(PathBuf, &[FileRecord]); 3] {
         [
@@ -216,7 +250,9 @@ impl Header {
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(READ_BY.iter().flat_map(|part| part.to_le_bytes()));
-        bytes.extend(READ_FEATURES.to_le_bytes());
+        // Of what not every reader understands, what this header has.
+        let features = if self.vectors.fields().is_empty() { 0 } else { FIELDS_OF_THEIR_OWN };
+        bytes.extend(features.to_le_bytes());
         bytes.extend(WRITE_FEATURES.to_le_bytes());
         bytes.extend((body.len() as u64).to_le_bytes());
         bytes.extend(body);
@@ -321,7 +357,7 @@ mod tests {
             documents: 40,
             passages: 80,
             words: WordsState { epoch: 0, opstamp: 55, meta: b"{}".to_vec() },
-            vectors: VectorSource::Application(384, Metric::Cosine),
+            vectors: VectorSource::Application(Space::new(384, Metric::Cosine)),
             vocabulary: Some("abc".to_owned()),
             passage_options: PassageOptions::default(),
             schema: Schema::builder().heading("title").text("body").build().unwrap(),
@@ -353,6 +389,22 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(decode(&encoded()).unwrap().header, header());
+    }
+
+    #[test]
+    fn fields_with_vectors_of_their_own_kind_are_told_to_readers_that_do_not_know_them() {
+        let feature = |header: &Header| header.encode(Path::new("CURRENT")).unwrap()[18];
+        let mut other = header();
+        other.vectors = VectorSource::application(
+            Space::new(384, Metric::Cosine),
+            vec![("title".to_owned(), Space::new(2, Metric::Dot)), ("title".to_owned(), Space::new(3, Metric::Dot))],
+        );
+        assert_eq!([feature(&header()), feature(&other)], [0, 1]);
+        let found = decode(&other.encode(Path::new("CURRENT")).unwrap()).unwrap().header;
+        assert_eq!(found, other);
+        assert_eq!(found.vectors.space_of(Some("title")), Some(Space::new(3, Metric::Dot)));
+        let said = found.vectors.describe();
+        assert!(said.contains("384 dimensions, compared by cosine; those of field \"title\" of 3 dimensions"), "{said}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod rescue;
 mod rows;
 mod scratch;
 mod settings;
+mod spaces;
 mod table;
 mod thread;
 mod writer;
@@ -40,6 +41,7 @@ pub(crate) use logits::{LogitCache, LogitKey, LogitKeys};
 pub(crate) use parts::{CodedPart, PassagePart};
 pub(crate) use reader::{DocumentIndex, Generation, Held, PassageIndex, Stated, StoredPassage};
 pub(crate) use rescue::{Rescue, Rescued};
+pub(crate) use spaces::Spaces;
 pub(crate) use writer::{StoreWriter, WriterSettings};
 
 pub use settings::{Durability, Housekeeping};

@@ -3,12 +3,12 @@
 use arrow::datatypes::UInt64Type;
 use bytemuck::cast_slice;
 
-use super::Generation;
 use super::codes::{self, CodeFile, DEAD, Span, normalize};
 use super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::table::FragmentFile;
 use super::writer::LARGE;
+use super::{Generation, Spaces};
 use crate::error::StorageError;
 use crate::mapped::prefetch;
 use crate::schema::Metric;
@@ -116,11 +116,12 @@ impl Generation {
     /// The passages, in the order of the table.
     pub(crate) fn passage_parts(&self) -> Result<Vec<PassagePart>, StorageError> {
         self.sound().check(self.passages.path(), &self.header.files.passages)?;
-        let dimension = self.header.vectors.dimension();
+        let spaces = self.header.spaces();
+        let spaces = spaces.as_ref();
         let mut parts = Vec::new();
         let mut small: Vec<u64> = Vec::new();
         for fragment in self.passages.fragments() {
-            match dimension.and_then(|dimension| self.code_file(&fragment, dimension)) {
+            match spaces.and_then(|spaces| self.code_file(&fragment, spaces)) {
                 Some(file) => {
                     let live = if fragment.has_dead { Some(self.live_rows(&fragment)?) } else { None };
                     let part = PassagePart::Coded(CodedPart { file, live, first_address: fragment.first_address() });
@@ -130,22 +131,21 @@ impl Generation {
                         small.push(fragment.id);
                         continue;
                     }
-                    self.read_small(&mut small, dimension, &mut parts)?;
+                    self.read_small(&mut small, spaces, &mut parts)?;
                     parts.push(part);
                 }
                 None => small.push(fragment.id),
             }
         }
-        self.read_small(&mut small, dimension, &mut parts)?;
+        self.read_small(&mut small, spaces, &mut parts)?;
         self.expect_passages(parts.iter().map(PassagePart::live_rows).sum())?;
         Ok(parts)
     }
 
-    fn code_file(&self, fragment: &FragmentFile, dimension: usize) -> Option<CodeFile> {
+    fn code_file(&self, fragment: &FragmentFile, spaces: &Spaces) -> Option<CodeFile> {
         let data = fragment.data.as_deref().filter(|_| fragment.rows >= LARGE)?;
         let path = codes::path_of(&self.layout.codes(), data);
-        CodeFile::open(&path, &self.passages.path().join(data), dimension, self.header.vectors.metric(), self.sound())
-            .filter(|file| file.rows() == fragment.rows)
+        CodeFile::open(&path, &self.passages.path().join(data), spaces, self.sound()).filter(|file| file.rows() == fragment.rows)
     }
 
     /// A bit for each row of a fragment that was not deleted.
@@ -167,26 +167,28 @@ impl Generation {
     fn read_small(
         &self,
         fragments: &mut Vec<u64>,
-        dimension: Option<usize>,
+        spaces: Option<&Spaces>,
         parts: &mut Vec<PassagePart>,
     ) -> Result<(), StorageError> {
         if fragments.is_empty() {
             return Ok(());
         }
         let columns = [NUMBER, FIELD, START, END, VECTOR];
-        let columns = &columns[..columns.len() - usize::from(dimension.is_none())];
+        let columns = &columns[..columns.len() - usize::from(spaces.is_none())];
         let mut part = ReadPart { documents: Vec::new(), addresses: Vec::new(), spans: Vec::new(), vectors: Vec::new() };
         for batch in self.passages.scan_fragments(fragments, columns) {
             let batch = batch?;
             part.documents.extend(primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?);
             part.spans.extend(spans_of(&self.passages, &self.header.schema, &batch)?);
             part.addresses.extend(primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?);
-            if let Some(dimension) = dimension {
-                part.vectors.extend_from_slice(float_lists(&self.passages, &batch, VECTOR, dimension)?);
+            if let Some(spaces) = spaces {
+                part.vectors.extend_from_slice(float_lists(&self.passages, &batch, VECTOR, spaces.width())?);
             }
         }
-        if let Some(dimension) = dimension.filter(|_| self.header.vectors.metric() == Metric::Cosine) {
-            part.vectors.chunks_exact_mut(dimension).for_each(normalize);
+        if let Some(spaces) = spaces {
+            let vectors = part.vectors.chunks_exact_mut(spaces.width()).zip(&part.spans);
+            let by_angle = vectors.filter(|(_, span)| spaces.all()[spaces.of(span.field)].metric() == Metric::Cosine);
+            by_angle.for_each(|(vector, _)| normalize(vector));
         }
         fragments.clear();
         if !part.documents.is_empty() {

@@ -219,7 +219,7 @@ impl Generation {
     /// Rows of passages that have no codes, so that a search by vectors compares them all: those in small files, and those whose codes are not
     /// written yet.
     pub(crate) fn uncoded(&self) -> u64 {
-        if self.header.vectors.dimension().is_none() {
+        if self.header.vectors.width().is_none() {
             return 0;
         }
         let directory = self.layout.codes();
@@ -278,7 +278,7 @@ impl Generation {
     /// Places and vectors of all passages.
     pub(crate) fn passage_index(&self) -> Result<PassageIndex, StorageError> {
         self.sound.check(self.passages.path(), &self.header.files.passages)?;
-        let dimension = self.header.vectors.dimension();
+        let dimension = self.header.vectors.width();
         let columns: &[&str] = if dimension.is_some() { &[NUMBER, VECTOR] } else { &[NUMBER] };
         let count = self.header.passages as usize;
         let mut index = PassageIndex {

@@ -486,3 +486,139 @@ fn a_document_is_as_near_as_the_nearest_of_the_vectors_that_its_fields_have() {
         assert!(message.contains("has no vector"), "{message}");
     }
 }
+
+/// A document with a vector for its body, and one of another size and metric for its picture; every third has no picture.
+fn with_picture(number: u64) -> Document {
+    let document = Document::new(number.to_string()).set("body", "words").vector(vector(2 * number, 96));
+    match number.is_multiple_of(3) {
+        true => document,
+        // Long, and far from the others.
+        false => document.vector_of("picture", picture(number)),
+    }
+}
+
+fn picture(number: u64) -> Vec<f32> {
+    vector(2 * number + 1, 40).into_iter().map(|value| 30.0 + 20.0 * value).collect()
+}
+
+#[test]
+fn fields_may_have_vectors_of_a_size_and_a_metric_of_their_own() {
+    let schema = || Schema::builder().text("body").stored("picture").build().unwrap();
+    let options = || Options::new().schema(schema()).own_vectors(96).own_vectors_of("picture", 40, Metric::Euclidean);
+    for documents in [300, ROWS] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index");
+        let index = Index::open_or_create(&path, options()).unwrap();
+        let mut writer = index.writer().unwrap();
+        (0..documents).for_each(|number| writer.add(with_picture(number)).unwrap());
+        writer.commit().unwrap();
+        assert!(!writer.update(with_picture(1)).unwrap(), "nothing has changed");
+        (0..documents).step_by(7).for_each(|number| assert!(writer.delete(&number.to_string()).unwrap()));
+        writer.commit().unwrap();
+        writer.compact().unwrap();
+        drop(writer);
+        assert_eq!(code_files(&index).is_empty(), documents < 1000);
+        assert!(index.verify().unwrap().is_sound());
+
+        let snapshot = Index::open(&path, options()).unwrap().snapshot().unwrap();
+        assert_eq!((snapshot.dimension(), snapshot.metric()), (Some(96), Metric::Cosine));
+        assert_eq!(snapshot.vectors_of("body"), Some((96, Metric::Cosine)));
+        assert_eq!(snapshot.vectors_of("picture"), Some((40, Metric::Euclidean)));
+        assert_eq!(snapshot.vectors_of("pictures"), None);
+        let there = || (0..documents).filter(|number| !number.is_multiple_of(7));
+        for of_pictures in [false, true] {
+            let (mut found, mut of) = (0, 0);
+            for query in 0..10 {
+                let asked = if of_pictures { picture(1_000_000 + query) } else { vector(1_000_000 + query, 96) };
+                let near = |number: &u64| match of_pictures {
+                    true => {
+                        let picture = picture(*number);
+                        let pairs = picture.iter().zip(&asked).map(|(a, b)| f64::from(*a) - f64::from(*b));
+                        -pairs.map(|difference| difference * difference).sum::<f64>()
+                    }
+                    false => cosine(&vector(2 * number, 96), &asked),
+                };
+                let with = |number: &u64| !of_pictures || !number.is_multiple_of(3);
+                let mut right: Vec<(f64, u64)> = there().filter(with).map(|number| (near(&number), number)).collect();
+                right.sort_by(|a, b| b.0.total_cmp(&a.0));
+                right.truncate(50);
+                let search = snapshot.search("").mode(Mode::Semantic).vector(asked.clone()).candidates(50).limit(50);
+                let search = if of_pictures { search.vector_fields(["picture"]) } else { search };
+                let hits = search.explain().run().unwrap().hits;
+                assert_eq!(hits.len(), 50);
+                for hit in &hits {
+                    let right = near(&hit.key.parse().unwrap());
+                    assert!((f64::from(hit.score) - right).abs() < 1e-5 * right.abs().max(1.0), "{} for {right}", hit.score);
+                }
+                let explained = hits[0].explanation.as_ref().unwrap().to_string();
+                assert!(explained.contains(if of_pictures { "square of the distance" } else { "cosine with" }), "{explained}");
+                let mine: HashSet<u64> = hits.iter().map(|hit| hit.key.parse().unwrap()).collect();
+                found += right.iter().filter(|(_, number)| mine.contains(number)).count();
+                of += right.len();
+            }
+            assert!(found as f64 >= 0.99 * of as f64, "pictures {of_pictures}, {documents}: {found} of {of}");
+        }
+        let report = snapshot.recall_check(20, 30).unwrap();
+        assert!(report.queries == 30 && report.recall > 0.99, "{report:?}");
+        // Others like a document are looked for by one kind of its vectors, and by words alone where it has none of that kind.
+        let like = |key: &str| snapshot.more_like(key).unwrap().unwrap().mode(Mode::Semantic).limit(1).vector_fields(["picture"]);
+        let nearest = |own: u64| {
+            let distance = |number: &u64| {
+                let (a, b) = (picture(*number), picture(own));
+                a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+            };
+            there()
+                .filter(|number| *number != own && !number.is_multiple_of(3))
+                .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        };
+        assert_eq!(like("2").run().unwrap().hits[0].key, nearest(2).unwrap().to_string());
+        assert!(like("3").run().unwrap().hits.is_empty());
+    }
+}
+
+#[test]
+fn vectors_of_the_wrong_kind_are_refused_with_their_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("index");
+    let schema = || Schema::builder().heading("title").text("body").stored("picture").build().unwrap();
+    let options = || Options::new().schema(schema()).own_vectors(2);
+    let unknown = Index::open_or_create(&path, options().own_vectors_of("photo", 3, Metric::Dot)).unwrap_err().to_string();
+    assert!(unknown.contains("field \"photo\"") && unknown.contains("title, body, picture"), "{unknown}");
+    let kinds = || options().own_vectors_of("picture", 3, Metric::Dot).own_vectors_of("body", 4, Metric::Cosine);
+    let index = Index::open_or_create(&path, kinds()).unwrap();
+    for other in [options(), options().own_vectors_of("picture", 3, Metric::Dot), kinds().own_vectors_of("body", 3, Metric::Dot)]
+    {
+        let refused = Index::open(&path, other).unwrap_err().to_string();
+        assert!(refused.contains("those of field \"picture\" of 3 dimensions, compared by dot product"), "{refused}");
+    }
+
+    let mut writer = index.writer().unwrap();
+    let mut refused = |document: Document| writer.add(document).unwrap_err().to_string();
+    let message = refused(Document::new("a").vector_of("picture", [1.0, 2.0]));
+    assert!(message.contains("document \"a\", field \"picture\"") && message.contains("has 2 components"), "{message}");
+    let message = refused(Document::new("a").vector_of("body", [1.0, 2.0, f32::NAN, 0.0]));
+    assert!(message.contains("field \"body\"") && message.contains("NaN at position 2"), "{message}");
+    let message = refused(Document::new("a").vector([1.0, 2.0, 3.0]));
+    assert!(message.contains("document \"a\": the vector has 3 components") && message.contains('2'), "{message}");
+    // Its own vector is of the index's kind, so it is taken for one of the title: those of the body are of another.
+    writer.add(Document::new("a").set("title", "a title").set("body", "a body").vector([1.0, 2.0])).unwrap();
+    writer.add(Document::new("b").set("body", "a body").vector([2.0, 1.0]).vector_of("picture", [0.0, 0.0, 1.0])).unwrap();
+    writer.commit().unwrap();
+
+    let snapshot = index.snapshot().unwrap();
+    let hits = snapshot.search("").mode(Mode::Semantic).vector([1.0, 2.0]).run().unwrap().hits;
+    let shown: Vec<_> =
+        hits.iter().map(|hit| (hit.key.as_str(), hit.passage.as_ref().map(|passage| passage.text.as_str()))).collect();
+    assert_eq!(shown, [("a", Some("a title")), ("b", None)]);
+    let search = || snapshot.search("").mode(Mode::Semantic);
+    let message = search().vector([1.0, 2.0]).vector_fields(["picture"]).run().unwrap_err().to_string();
+    assert!(message.contains("the query: the vector has 2 components"), "{message}");
+    let message = search().vector([1.0, 2.0]).vector_fields(["title", "picture"]).run().unwrap_err().to_string();
+    assert!(message.contains("\"title\" are of 2 dimensions") && message.contains("\"picture\" of 3 dimensions"), "{message}");
+
+    // Where nothing is said of the others, they are like those of the first field.
+    let path = directory.path().join("other");
+    let options = Options::new().schema(schema()).own_vectors_of("picture", 3, Metric::Dot);
+    let snapshot = Index::open_or_create(&path, options).unwrap().snapshot().unwrap();
+    assert_eq!((snapshot.dimension(), snapshot.metric()), (Some(3), Metric::Dot));
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use fossick::{Index, Options};
+use fossick::{Index, Metric, Options, Snapshot};
 use serde_json::json;
 
 use crate::failure::Outcome;
@@ -36,7 +36,10 @@ pub fn run(arguments: Arguments) -> Outcome {
         parts.iter().filter(|(name, _)| tables(name)).map(|(_, size)| size).sum::<u64>().saturating_sub(storage.live_bytes);
     let vectors = match (snapshot.encoder_identity(), snapshot.dimension()) {
         (Some(identity), _) => format!("by the encoder {identity}"),
-        (None, Some(dimension)) => format!("brought by the application, {dimension} dimensions"),
+        (None, Some(dimension)) => {
+            let own = of_their_own(&snapshot).map(|(field, (dimension, metric))| format!("; of {field} {dimension}, {metric}"));
+            format!("brought by the application, {dimension} dimensions, {}{}", snapshot.metric(), own.collect::<String>())
+        }
         (None, None) => "none".to_owned(),
     };
     let fields = snapshot.schema().fields();
@@ -54,6 +57,10 @@ pub fn run(arguments: Arguments) -> Outcome {
                 .collect::<Vec<_>>(),
             "encoder": snapshot.encoder_identity().map(|identity| json!({"name": identity.name(), "hash": identity.hash()})),
             "dimension": snapshot.dimension(),
+            "metric": snapshot.dimension().map(|_| snapshot.metric().to_string()),
+            "vectors_of_their_own": of_their_own(&snapshot)
+                .map(|(field, (dimension, metric))| json!({"field": field, "dimension": dimension, "metric": metric.to_string()}))
+                .collect::<Vec<_>>(),
             "passage_tokens": cut.max_tokens,
             "overlap_tokens": cut.overlap_tokens,
             "bytes": total,
@@ -116,6 +123,13 @@ pub fn run(arguments: Arguments) -> Outcome {
         writeln!(out, "            {:>10}  {name}", bytes(size))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The fields whose vectors have a size or a metric of their own, with both.
+fn of_their_own(snapshot: &Snapshot) -> impl Iterator<Item = (&str, (usize, Metric))> {
+    let kind = |name| Some((name, snapshot.vectors_of(name)?));
+    let fields = snapshot.schema().fields().iter().filter_map(move |field| kind(field.name()));
+    fields.filter(|(_, (dimension, metric))| snapshot.dimension() != Some(*dimension) || snapshot.metric() != *metric)
 }
 
 /// What lies directly in the directory, with the size of everything under it.

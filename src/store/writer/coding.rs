@@ -8,13 +8,13 @@ use std::fs;
 
 use arrow::datatypes::UInt64Type;
 
-use super::super::SoundFiles;
 use super::super::codes::{self, CodeFile, DEAD, Rows, Vectors};
 use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::super::deviations;
 use super::super::lance_file::{Page, last_column};
 use super::super::reader::{ADDRESS, float_lists, primitive, spans_of};
 use super::super::table::FragmentFile;
+use super::super::{SoundFiles, Spaces};
 use super::StoreWriter;
 use crate::error::StorageError;
 use crate::mapped::Mapped;
@@ -29,39 +29,49 @@ const PROBES: u64 = 3;
 impl StoreWriter {
     /// Writes the codes of large fragments that have none.
     pub(super) fn code(&self) {
-        let Some(dimension) = self.header.vectors.dimension() else { return };
+        let Some(spaces) = self.header.spaces() else { return };
         for fragment in self.passages.fragments() {
             let Some(data) = fragment.data.as_deref().filter(|_| fragment.rows >= LARGE) else { continue };
             let path = codes::path_of(&self.layout.codes(), data);
             if path.exists() {
                 continue;
             }
-            if let Err(error) = self.code_fragment(&fragment, data, dimension) {
+            if let Err(error) = self.code_fragment(&fragment, data, &spaces) {
                 tracing::warn!(%error, "vectors are searched without codes until the next commit");
             }
         }
     }
 
-    fn code_fragment(&self, fragment: &FragmentFile, data: &str, dimension: usize) -> Result<(), StorageError> {
+    fn code_fragment(&self, fragment: &FragmentFile, data: &str, spaces: &Spaces) -> Result<(), StorageError> {
+        let (several, width) = (spaces.all().len() > 1, spaces.width());
         let mut documents = vec![DEAD; fragment.rows];
-        for batch in self.passages.scan_fragments(&[fragment.id], &[NUMBER]) {
+        let mut of_rows = vec![0; if several { fragment.rows } else { 0 }];
+        let columns = [NUMBER, FIELD, START, END];
+        for batch in self.passages.scan_fragments(&[fragment.id], &columns[..if several { columns.len() } else { 1 }]) {
             let batch = batch?;
             let numbers = primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?;
             let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
-            for (number, address) in numbers.iter().zip(addresses) {
-                if let Some(document) = documents.get_mut((address - fragment.first_address()) as usize) {
+            let rows = || addresses.iter().map(|address| (address - fragment.first_address()) as usize);
+            for (number, row) in numbers.iter().zip(rows()) {
+                if let Some(document) = documents.get_mut(row) {
                     *document = *number;
+                }
+            }
+            let spans = if several { spans_of(&self.passages, &self.header.schema, &batch)? } else { Vec::new() };
+            for (span, row) in spans.into_iter().zip(rows()) {
+                if let Some(place) = of_rows.get_mut(row) {
+                    *place = spaces.of(span.field) as u16;
                 }
             }
         }
         let path = self.passages.path().join(data);
         let mapped = Mapped::open(&path).map_err(StorageError::io(&path, "reading the vectors"))?;
-        let pages = last_column(&mapped, fragment.rows, 4 * dimension).unwrap_or_default();
-        let vectors = match self.are_vectors(fragment, &documents, &mapped, &pages, dimension)? {
+        let pages = last_column(&mapped, fragment.rows, 4 * width).unwrap_or_default();
+        let vectors = match self.are_vectors(fragment, &documents, &mapped, &pages, width)? {
             true => Vectors::InPages(&mapped, pages),
-            false => Vectors::Read(self.read_vectors(fragment, dimension)?),
+            false => Vectors::Read(self.read_vectors(fragment, width)?),
         };
-        let rows = Rows { documents, vectors, dimension, metric: self.header.vectors.metric() };
+        let rows = Rows { documents, vectors, spaces, of_rows };
         // One batch after the other, from when they are asked for: those of all rows would take three times what their documents take.
         let batches = std::iter::once_with(|| self.passages.scan_fragments(&[fragment.id], &[FIELD, START, END])).flatten();
         let spans = batches.flat_map(|batch| {
@@ -126,14 +136,14 @@ impl StoreWriter {
 
     /// Removes code files that cannot be used, so that they are written again.
     pub(super) fn remove_damaged_codes(&self) {
-        let Some(dimension) = self.header.vectors.dimension() else { return };
+        let Some(spaces) = self.header.spaces() else { return };
         for fragment in self.passages.fragments() {
             let Some(data) = fragment.data.as_deref() else { continue };
             let path = codes::path_of(&self.layout.codes(), data);
             let data = self.passages.path().join(data);
             // Read once more, whatever was known of it.
             let unknown = SoundFiles::default();
-            if path.exists() && CodeFile::open(&path, &data, dimension, self.header.vectors.metric(), &unknown).is_none() {
+            if path.exists() && CodeFile::open(&path, &data, &spaces, &unknown).is_none() {
                 // Windows refuses while somebody has it open; the next writer tries again.
                 let _ = fs::remove_file(&path);
             }

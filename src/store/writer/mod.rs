@@ -103,7 +103,7 @@ impl StoreWriter {
         let documents = Table::create(layout.documents(), documents_schema(&header.schema), &thread)?;
         crash::point("create: one table is there")?;
         let passages =
-            Table::create(layout.passages(), passages_schema(header.vocabulary.is_some(), header.vectors.dimension()), &thread)?;
+            Table::create(layout.passages(), passages_schema(header.vocabulary.is_some(), header.vectors.width()), &thread)?;
         header.documents_version = documents.version();
         header.passages_version = passages.version();
         let words_root = layout.words(header.words.epoch);
@@ -228,7 +228,7 @@ impl StoreWriter {
         }
         crash::point("append: the documents")?;
         if !passages.is_empty() {
-            let (tokens, dimension) = (self.header.vocabulary.is_some(), self.header.vectors.dimension());
+            let (tokens, dimension) = (self.header.vocabulary.is_some(), self.header.vectors.width());
             let batch = passages_batch(tokens, dimension, passages).map_err(invalid(&self.passages))?;
             self.passages.append(batch)?;
             self.added_passages += passages.len() as u64;
