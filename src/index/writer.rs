@@ -208,11 +208,12 @@ impl Writer {
         let number = self.next;
         self.next += 1;
         self.changed = true;
-        let replaced = self.keys.insert(document.key(), Content { number, digest });
+        let content = Content { number, digest };
+        let replaced = self.keys.insert(document.key(), content);
         if let Some(replaced) = self.known(replaced)? {
             self.pipeline.delete(replaced.number)?;
         }
-        self.pipeline.add(number, document)
+        self.pipeline.add(content, document)
     }
 
     /// What the map of keys said. Where it could not be written, it no longer tells what is committed.

@@ -16,7 +16,7 @@ use crate::error::{Error, IngestError, StorageError};
 use crate::lexical::WordsWriter;
 use crate::model::Encoder;
 use crate::schema::Document;
-use crate::store::StoreWriter;
+use crate::store::{Content, StoreWriter};
 
 /// Messages that wait before a stage. Documents may be large, so few.
 const WAITING: usize = 16;
@@ -108,7 +108,7 @@ impl PendingCommit {
 
 /// A running pipeline; dropping it ends its threads, and what is not committed is gone.
 pub(crate) struct Pipeline {
-    input: Option<SyncSender<Message<(u64, Document)>>>,
+    input: Option<SyncSender<Message<(Content, Document)>>>,
     threads: Vec<JoinHandle<()>>,
     failure: Failure,
     stopped: Option<String>,
@@ -156,8 +156,8 @@ impl Pipeline {
         &self.monitor
     }
 
-    pub(crate) fn add(&mut self, number: u64, document: Document) -> Result<(), Error> {
-        self.send(Message::Document((number, document)))?;
+    pub(crate) fn add(&mut self, content: Content, document: Document) -> Result<(), Error> {
+        self.send(Message::Document((content, document)))?;
         self.monitor.added(1);
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Pipeline {
         self.stopped.get_or_insert(cause);
     }
 
-    fn send(&mut self, message: Message<(u64, Document)>) -> Result<(), Error> {
+    fn send(&mut self, message: Message<(Content, Document)>) -> Result<(), Error> {
         if let Some(cause) = &self.stopped {
             return Err(IngestError::Stopped { cause: cause.clone() }.into());
         }
@@ -248,7 +248,7 @@ fn pass<D>(output: &SyncSender<Message<D>>, message: Message<D>) -> bool {
 
 fn run_cut(
     preparer: &Preparer,
-    input: &mpsc::Receiver<Message<(u64, Document)>>,
+    input: &mpsc::Receiver<Message<(Content, Document)>>,
     output: &SyncSender<Message<Prepared>>,
     monitor: &Monitor,
     failure: &Failure,
@@ -258,8 +258,8 @@ fn run_cut(
             return failure.set(error.into());
         }
         let goes_on = match message {
-            Message::Document((number, document)) => {
-                let prepared = preparer.prepare(number, document);
+            Message::Document((content, document)) => {
+                let prepared = preparer.prepare(content, document);
                 monitor.cut(prepared.passages.len() as u64);
                 if prepared.heading_is_cut {
                     monitor.heading_cut();

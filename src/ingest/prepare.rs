@@ -3,11 +3,11 @@
 use crate::model::Encoder;
 use crate::passage::{PassageOptions, TokenCounter, WordCounter, cut, heading_for_models, with_heading};
 use crate::schema::{Document, FieldType, Schema, Value};
-use crate::store::{PassageRow, VectorSource};
+use crate::store::{Content, PassageRow, VectorSource};
 
 /// A document with its passages, whose vectors may still be missing.
 pub(super) struct Prepared {
-    pub(super) number: u64,
+    pub(super) content: Content,
     pub(super) document: Document,
     /// With their tokens where there is an encoder, which reads those.
     pub(super) passages: Vec<PassageRow>,
@@ -35,7 +35,8 @@ pub(super) struct Preparer {
 }
 
 impl Preparer {
-    pub(super) fn prepare(&self, number: u64, document: Document) -> Prepared {
+    pub(super) fn prepare(&self, content: Content, document: Document) -> Prepared {
+        let number = content.number;
         let texts = self.filled(&document, FieldType::Text);
         let headings = self.filled(&document, FieldType::Heading);
         if let Some(vectors) = &self.own_vectors {
@@ -43,7 +44,7 @@ impl Preparer {
             let is_alike = |(field, _): &&(&str, &str)| vectors.space_of(Some(field)) == vectors.space();
             let body = texts.iter().chain(&headings).find(is_alike).copied();
             let passages = self.wholes(number, body, &document);
-            return Prepared { number, document, passages, heading_is_cut: false };
+            return Prepared { content, document, passages, heading_is_cut: false };
         }
         // A document that is all heading has it for its text.
         let (bodies, heading) = if texts.is_empty() { (headings, String::new()) } else { (texts, join(&headings)) };
@@ -70,7 +71,7 @@ impl Preparer {
                 });
             }
         }
-        Prepared { number, document, passages, heading_is_cut }
+        Prepared { content, document, passages, heading_is_cut }
     }
 
     /// A passage for each vector that a document brings: its own, for its body, and those of its fields, in the order of the schema.

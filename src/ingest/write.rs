@@ -29,7 +29,7 @@ impl Destination {
     }
 
     pub(super) fn add(&mut self, document: Prepared) -> Result<(), Error> {
-        self.words.add(document.number, |name| document.document.get(name))?;
+        self.words.add(document.content.number, |name| document.document.get(name))?;
         self.rows += document.passages.len().max(1);
         self.bytes += document.bytes();
         self.waiting.push(document);
@@ -142,7 +142,7 @@ impl Destination {
         for prepared in mem::take(&mut self.waiting) {
             let count = prepared.passages.len() as u32;
             passages.extend(prepared.passages);
-            documents.push(DocumentRow { number: prepared.number, document: prepared.document, passages: count });
+            documents.push(DocumentRow { content: prepared.content, document: prepared.document, passages: count });
         }
         (self.rows, self.bytes) = (0, 0);
         self.store.append(&documents, &passages)?;

@@ -219,7 +219,7 @@ impl fmt::Display for Note {
 pub struct StageRank {
     /// From 1.
     pub rank: usize,
-    /// BM25 for words, the best passage's nearness by the index's metric for vectors, the fusion's score for both.
+    /// BM25 for words, the best passage's nearness by their metric for vectors, the fusion's score for both.
     pub score: f32,
 }
 

@@ -12,7 +12,8 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use crate::schema::{Date, Document, FieldType, Schema, Value, digest};
+use super::contents::Content;
+use crate::schema::{Date, Document, FieldType, Schema, Value};
 
 /// The document's number, in both tables.
 pub(super) const NUMBER: &str = "_document";
@@ -30,7 +31,8 @@ pub(super) const VECTOR: &str = "_vector";
 /// A document on its way to the table.
 #[derive(Clone, Debug)]
 pub(crate) struct DocumentRow {
-    pub(crate) number: u64,
+    /// Its number, and the digest of its values.
+    pub(crate) content: Content,
     pub(crate) document: Document,
     /// How many passages it has.
     pub(crate) passages: u32,
@@ -109,9 +111,9 @@ fn vector_item() -> Arc<Field> {
 /// Documents as one batch of the documents table.
 pub(super) fn documents_batch(schema: &Schema, rows: &[DocumentRow]) -> Result<RecordBatch, ArrowError> {
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.number))),
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.content.number))),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.document.key()))),
-        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| digest(schema, &row.document)))),
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.content.digest))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.passages))),
     ];
     for field in schema.fields() {

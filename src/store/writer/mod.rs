@@ -223,7 +223,7 @@ impl StoreWriter {
             self.documents.append(batch)?;
             self.added_documents += documents.len() as u64;
             if let Some(there) = &mut self.there {
-                documents.iter().for_each(|row| there.insert(row.number));
+                documents.iter().for_each(|row| there.insert(row.content.number));
             }
         }
         crash::point("append: the documents")?;
