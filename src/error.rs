@@ -108,7 +108,7 @@ pub enum SchemaError {
         what: String,
         /// What is wrong, with the position where there is one.
         problem: String,
-        /// The number of dimensions of the index.
+        /// The number of components that it should have.
         expected: usize,
     },
 }

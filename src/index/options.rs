@@ -65,12 +65,13 @@ impl Options {
     }
 
     /// The application brings the vectors, and those of one field, whatever its type, have a size and a metric of their own: those of pictures, say,
-    /// which another model makes. To be called for each such field. Where [`Options::own_vectors`] is not called, all other vectors are like those of the
-    /// first such field.
+    /// which another model makes. To be called for each such field, when the index is made. Where [`Options::own_vectors`] is not called, all other vectors
+    /// are like those of the first such field.
     ///
     /// One query has one vector, so a search compares it with the vectors of fields of one size and metric: of those that
-    /// [`Search::vector_fields`](crate::Search::vector_fields) names, or else of all that are not named here. Each vector takes as much
-    /// room as the widest of the index, so sizes should not lie far apart.
+    /// [`Search::vector_fields`](crate::Search::vector_fields) names, or else of all that have the size and metric of the index. A field that is given
+    /// just these is one of them; where another model makes its vectors, each search has to name fields. Each vector takes as much
+    /// room as the widest of the index, and a scan passes over those of other kinds, so kinds should be of about one size.
     ///
     /// ```
     /// use fossick::{Document, Index, Metric, Mode, Options, Schema};
@@ -89,13 +90,17 @@ impl Options {
     /// ```
     #[must_use]
     pub fn own_vectors_of(mut self, field: impl Into<String>, dimension: usize, metric: Metric) -> Self {
-        self.own_vectors_of.push((field.into(), Space::new(dimension, metric)));
+        let (field, space) = (field.into(), Space::new(dimension, metric));
+        match self.own_vectors_of.iter_mut().find(|(other, _)| *other == field) {
+            Some((_, earlier)) => *earlier = space,
+            None => self.own_vectors_of.push((field, space)),
+        }
         self.encoder = None;
         self
     }
 
-    /// How vectors that the application brings are compared where their field has no metric of its own, by [`Metric::Cosine`] unless set. An index that
-    /// exists has its own, which this must be.
+    /// How vectors of the size that [`Options::own_vectors`] gives are compared, by [`Metric::Cosine`] unless set. An index that exists has its own metric,
+    /// which this must be.
     #[must_use]
     pub fn metric(mut self, metric: Metric) -> Self {
         self.metric = metric;

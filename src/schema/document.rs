@@ -36,8 +36,8 @@ impl Document {
 
     /// Brings the document's vector, for an index made with [`Options::own_vectors`](crate::Options::own_vectors).
     ///
-    /// The document is then one passage: the whole of its first text field, or of its heading where it has no text. See [`Document::vector_of`] for
-    /// several.
+    /// The document is then one passage: the whole of its first text field, or of its heading where it has no text; of fields whose vectors have a size or
+    /// a metric of their own, none. See [`Document::vector_of`] for several.
     #[must_use]
     pub fn vector(self, vector: impl Into<Vec<f32>>) -> Self {
         self.with_vector(None, vector.into())

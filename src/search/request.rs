@@ -138,7 +138,7 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// The query as a vector, for an index whose vectors the application brings.
+    /// The query as a vector, for an index whose vectors the application brings; of the size of the vectors that are compared ([`Search::vector_fields`]).
     #[must_use]
     pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
         self.vector = Some(vector.into());
@@ -465,7 +465,14 @@ impl<'a> Search<'a> {
         let missing = |why: String, remedy| SearchError::NoQueryVector { why, remedy };
         match (source, &self.vector) {
             (VectorSource::Application(space) | VectorSource::Fields(space, _), Some(vector)) => {
-                check_vector("the query", vector, self.vector_space().unwrap_or(*space))?;
+                let own: Vec<&str> = source.fields().iter().map(|(field, _)| field.as_str()).collect();
+                let what = match &self.vector_fields {
+                    None if !own.is_empty() => {
+                        format!("the query, for no field of {} as `Search::vector_fields` names none", own.join(", "))
+                    }
+                    _ => "the query".to_owned(),
+                };
+                check_vector(&what, vector, self.vector_space().unwrap_or(*space))?;
             }
             (VectorSource::Encoder(_), Some(_)) => {
                 return Err(SearchError::QueryVectorRefused { makes: "makes its own vectors" }.into());

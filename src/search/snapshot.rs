@@ -187,7 +187,8 @@ impl Snapshot {
         Search::new(self, &query.plain_text()).tree(query)
     }
 
-    /// Starts a search for documents like this one: by the words that are most its own, and by the mean of its vectors. A judge is asked with its
+    /// Starts a search for documents like this one: by the words that are most its own, and by the mean of its vectors, those of
+    /// fields with a size or a metric of their own left out unless [`Search::vector_fields`] names them. A judge is asked with its
     /// headings, or with how its text begins. The document itself is not found. `None` where there is no such document.
     ///
     /// # Errors

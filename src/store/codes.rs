@@ -97,16 +97,18 @@ impl Rows<'_> {
 
     /// What the codes of each space are made about, one after the other: means of vectors spread over the file.
     fn centers(&self) -> Vec<f32> {
-        let (width, rows) = (self.spaces.width(), self.documents.len());
-        let mut sums = vec![(0_usize, vec![0.0_f64; width]); self.spaces.all().len()];
-        let sample = rows.min(MOST_FOR_CENTERS);
-        for row in (0..sample).map(|at| at * rows / sample) {
-            let (count, sums) = &mut sums[self.place(row)];
-            *count += 1;
-            sums.iter_mut().zip(self.scaled(row)).for_each(|(sum, value)| *sum += f64::from(value));
-        }
-        let mean = |(count, sums): (usize, Vec<f64>)| sums.into_iter().map(move |sum| (sum / count.max(1) as f64) as f32);
-        sums.into_iter().flat_map(mean).collect()
+        let center = |place: usize| {
+            // Whose a deleted row was is not known.
+            let mine = || (0..self.documents.len()).filter(|&row| self.documents[row] != DEAD && self.place(row) == place);
+            let sample = mine().step_by(mine().count().div_ceil(MOST_FOR_CENTER).max(1));
+            let (mut sums, mut count) = (vec![0.0_f64; self.spaces.width()], 0_usize);
+            for row in sample {
+                sums.iter_mut().zip(self.scaled(row)).for_each(|(sum, value)| *sum += f64::from(value));
+                count += 1;
+            }
+            sums.into_iter().map(move |sum| (sum / count.max(1) as f64) as f32)
+        };
+        (0..self.spaces.all().len()).flat_map(center).collect()
     }
 }
 
@@ -282,7 +284,7 @@ pub(super) fn write(
     let (width, count) = (rows.spaces.width(), rows.documents.len());
     let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
     // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
-    let by_angle = |row: usize| rows.metric(row) == Metric::Cosine;
+    let by_angle = |row: usize| rows.documents[row] != DEAD && rows.metric(row) == Metric::Cosine;
     let is_extreme = |(row, length): (usize, &f32)| {
         by_angle(row) && !(1e-15..1e15).contains(length) && rows.vector(row).iter().any(|value| *value != 0.0)
     };
@@ -419,8 +421,8 @@ fn kind(spaces: &Spaces) -> u64 {
     metric | (spaces.all().len() as u64 - 1) << 8
 }
 
-/// Vectors that the centres are means of.
-const MOST_FOR_CENTERS: usize = 4096;
+/// Vectors that a centre is the mean of, at most.
+const MOST_FOR_CENTER: usize = 4096;
 
 fn length(vector: &[f32]) -> f32 {
     vector.iter().map(|value| value * value).sum::<f32>().sqrt()

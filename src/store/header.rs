@@ -81,6 +81,12 @@ impl VectorSource {
         all.map(Space::dimension).max()
     }
 
+    /// Whether an index can have such vectors.
+    fn is_possible(&self) -> bool {
+        let mut all = self.space().into_iter().chain(self.fields().iter().map(|(_, space)| *space));
+        all.all(|space| space == Space::new(space.dimension(), space.metric()))
+    }
+
     /// For messages.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -309,6 +315,9 @@ impl Header {
             Ok((header, _)) if header.files.leads_outside() => {
                 Err(damaged("files of the index".to_owned(), "a path that leads out of it".to_owned()))
             }
+            Ok((header, _)) if !header.vectors.is_possible() => {
+                Err(damaged("vectors of 1 to 65,536 components".to_owned(), header.vectors.describe()))
+            }
             Ok((header, used)) if used == body.len() => Ok(StoredHeader { header, unknown: to_write, needs, version }),
             Ok((_, used)) => Err(damaged(format!("{} bytes of content", body.len()), format!("{used}"))),
             Err(e) => Err(damaged("a header".to_owned(), e.to_string())),
@@ -437,6 +446,19 @@ mod tests {
             let bytes = header.encode(Path::new("CURRENT")).unwrap();
             assert!(matches!(decode(&bytes), Err(OpenError::Damaged { .. })), "{path:?}");
         }
+    }
+
+    #[test]
+    fn vectors_without_components_are_damage() {
+        let mut header = header();
+        // The third variant, the dimension, and the first metric.
+        header.vectors = VectorSource::Application(Space::new(1, Metric::Cosine));
+        let mut bytes = header.encode(Path::new("CURRENT")).unwrap();
+        let end = bytes.len() - 4;
+        let found = bytes[PREAMBLE..end].windows(3).position(|part| part == [2, 1, 0]).unwrap();
+        bytes[PREAMBLE + found + 1] = 0;
+        let refused = decode(&sealed(bytes)).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("1 to 65,536 components"), "{refused}");
     }
 
     #[test]

@@ -611,6 +611,8 @@ fn vectors_of_the_wrong_kind_are_refused_with_their_field() {
         hits.iter().map(|hit| (hit.key.as_str(), hit.passage.as_ref().map(|passage| passage.text.as_str()))).collect();
     assert_eq!(shown, [("a", Some("a title")), ("b", None)]);
     let search = || snapshot.search("").mode(Mode::Semantic);
+    let message = search().vector([1.0, 2.0, 3.0]).run().unwrap_err().to_string();
+    assert!(message.contains("for no field of body, picture") && message.contains("has 3 components"), "{message}");
     let message = search().vector([1.0, 2.0]).vector_fields(["picture"]).run().unwrap_err().to_string();
     assert!(message.contains("the query: the vector has 2 components"), "{message}");
     let message = search().vector([1.0, 2.0]).vector_fields(["title", "picture"]).run().unwrap_err().to_string();
