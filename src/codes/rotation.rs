@@ -60,20 +60,38 @@ impl Rotation {
     }
 }
 
-/// The Hadamard transform of a power of two of values, divided so that it keeps lengths.
+/// The Hadamard transform of a power of two of values, 64 or more, divided so that it keeps lengths. Each value is the sum that a level at a time
+/// would give, to the bit: the levels are only taken in threes and twos, so that values are read and written seldom.
 fn transform(values: &mut [f32]) {
-    let mut width = 1;
-    while width < values.len() {
-        for pair in values.chunks_exact_mut(2 * width) {
-            let (low, high) = pair.split_at_mut(width);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (*a + *b, *a - *b);
+    let (eights, _) = values.as_chunks_mut::<8>();
+    for [a, b, c, d, e, f, g, h] in eights {
+        let ((a1, b1), (c1, d1), (e1, f1), (g1, h1)) = (both(*a, *b), both(*c, *d), both(*e, *f), both(*g, *h));
+        let ((a2, c2), (b2, d2), (e2, g2), (f2, h2)) = (both(a1, c1), both(b1, d1), both(e1, g1), both(f1, h1));
+        ((*a, *e), (*b, *f), (*c, *g), (*d, *h)) = (both(a2, e2), both(b2, f2), both(c2, g2), both(d2, h2));
+    }
+    let mut width = 8;
+    while 4 * width <= values.len() {
+        for four in values.chunks_exact_mut(4 * width) {
+            let (low, high) = four.split_at_mut(2 * width);
+            let ((a, b), (c, d)) = (low.split_at_mut(width), high.split_at_mut(width));
+            for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+                let ((a1, b1), (c1, d1)) = (both(*a, *b), both(*c, *d));
+                ((*a, *c), (*b, *d)) = (both(a1, c1), both(b1, d1));
             }
         }
-        width *= 2;
+        width *= 4;
+    }
+    if width < values.len() {
+        let (low, high) = values.split_at_mut(width);
+        low.iter_mut().zip(high).for_each(|(a, b)| (*a, *b) = both(*a, *b));
     }
     let scale = 1.0 / (values.len() as f32).sqrt();
     values.iter_mut().for_each(|value| *value *= scale);
+}
+
+/// The sum of two values and their difference.
+fn both(a: f32, b: f32) -> (f32, f32) {
+    (a + b, a - b)
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014, figure 16) of the place in the sequence.
@@ -109,7 +127,30 @@ mod tests {
         }
     }
 
+    /// The definition, one level after the other.
+    fn plainly(values: &mut [f32]) {
+        let mut width = 1;
+        while width < values.len() {
+            for first in (0..values.len()).filter(|at| at & width == 0) {
+                (values[first], values[first + width]) =
+                    (values[first] + values[first + width], values[first] - values[first + width]);
+            }
+            width *= 2;
+        }
+        let scale = 1.0 / (values.len() as f32).sqrt();
+        values.iter_mut().for_each(|value| *value *= scale);
+    }
+
     proptest! {
+        #[test]
+        fn a_transform_is_the_plain_one_to_the_bit(values in prop::collection::vec(-1.0f32..1.0, 1024), levels in 6_usize..11) {
+            let mut plain = values[..1 << levels].to_vec();
+            let mut quick = plain.clone();
+            plainly(&mut plain);
+            transform(&mut quick);
+            prop_assert_eq!(bytemuck::cast_slice::<f32, u32>(&plain), bytemuck::cast_slice::<f32, u32>(&quick));
+        }
+
         #[test]
         fn lengths_and_angles_stay(pairs in prop::collection::vec((-1.0f32..1.0, -1.0f32..1.0), 1..300)) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
