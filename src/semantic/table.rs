@@ -285,7 +285,7 @@ impl PassageTable {
         let (mut found, mut of) = (0, 0);
         for at in 0..sample {
             let position = live[at * live.len() / sample];
-            let place = spaces.of(self.place(position).1.field);
+            let place = spaces.of_field(self.place(position).1.field);
             let query = self.direction(self.vector(position), spaces.all()[place]);
             let eligible = Eligible { documents: None, fields: fields[place].as_deref() };
             let best = |all: Vec<(u64, f32)>| -> Vec<f32> {
@@ -346,7 +346,7 @@ impl PassageTable {
     fn by_codes(&self, query: &Direction, limit: usize, wanted: Eligible<'_>) -> Vec<(u64, f32)> {
         let (Some(rotation), Some(spaces)) = (&self.rotation, &self.spaces) else { return Vec::new() };
         let deviations = self.deviations() as f32;
-        let (space, by_distance) = (spaces.place(query.space), query.space.metric() == Metric::Euclidean);
+        let (space, by_distance) = (spaces.place_of(query.space), query.space.metric() == Metric::Euclidean);
         let (mut parts, mut without) = (Vec::with_capacity(self.parts.len()), Vec::new());
         for (at, ordered) in self.parts.iter().enumerate() {
             match &ordered.part {

@@ -27,17 +27,17 @@ const HEADER: usize = 16 + 8 + 7 * 8;
 const ALIGNMENT: usize = 64;
 /// In place of the document of a row that was deleted before the file was written.
 pub(super) const DEAD: u64 = u64::MAX;
+/// In place of such a row's space.
+pub(super) const GONE: u16 = u16::MAX;
 /// Vectors whose length differs by no more from 1 are taken as they are.
 const UNIT: f32 = 1e-5;
 
 /// The rows of a data file, as they were when it was written.
 pub(super) struct Rows<'a> {
-    /// The document of each row, or [`DEAD`].
-    pub(super) documents: Vec<u64>,
     pub(super) vectors: Vectors<'a>,
     pub(super) spaces: &'a Spaces,
-    /// The place of each row's space; empty where there is but one.
-    pub(super) of_rows: Vec<u16>,
+    /// The place of each row's space, or [`GONE`].
+    pub(super) places: Vec<u16>,
 }
 
 /// In place of the field of a passage that is from none: its document has no text, and a vector of its own.
@@ -77,29 +77,41 @@ impl Rows<'_> {
         }
     }
 
-    /// The place of a row's space.
-    fn place(&self, row: usize) -> usize {
-        self.of_rows.get(row).copied().unwrap_or_default().into()
+    /// The place of a row's space; `None` where it was deleted, and nobody knows any more.
+    fn place(&self, row: usize) -> Option<usize> {
+        Some(self.places[row]).filter(|place| *place != GONE).map(usize::from)
     }
 
-    fn metric(&self, row: usize) -> Metric {
-        self.spaces.all()[self.place(row)].metric()
+    /// Whether a row is there and only its vector's direction counts.
+    fn by_angle(&self, row: usize) -> bool {
+        self.place(row).is_some_and(|place| self.spaces.all()[place].metric() == Metric::Cosine)
     }
 
     /// A vector as it is coded: of length 1 where the angle counts.
     fn scaled(&self, row: usize) -> Vec<f32> {
         let mut vector = self.vector(row).to_vec();
-        if self.metric(row) == Metric::Cosine {
+        if self.by_angle(row) {
             normalize(&mut vector);
         }
         vector
     }
 
+    /// What brings a row's vector to length 1, where that is asked for; `None` where such a number, or its square, is lost to rounding.
+    fn inverse(&self, row: usize) -> Option<f32> {
+        if !self.by_angle(row) {
+            return Some(1.0);
+        }
+        match length(self.vector(row)) {
+            length if (length - 1.0).abs() <= UNIT => Some(1.0),
+            length if (1e-15..1e15).contains(&length) => Some(1.0 / length),
+            _ => self.vector(row).iter().all(|value| *value == 0.0).then_some(1.0),
+        }
+    }
+
     /// What the codes of each space are made about, one after the other: means of vectors spread over the file.
     fn centers(&self) -> Vec<f32> {
         let center = |place: usize| {
-            // Whose a deleted row was is not known.
-            let mine = || (0..self.documents.len()).filter(|&row| self.documents[row] != DEAD && self.place(row) == place);
+            let mine = || (0..self.places.len()).filter(|&row| self.place(row) == Some(place));
             let sample = mine().step_by(mine().count().div_ceil(MOST_FOR_CENTER).max(1));
             let (mut sums, mut count) = (vec![0.0_f64; self.spaces.width()], 0_usize);
             for row in sample {
@@ -113,10 +125,10 @@ impl Rows<'_> {
 }
 
 /// A vector where it is in the data file.
-fn in_page<'a>(data: &'a [u8], pages: &[Page], row: usize, dimension: usize) -> &'a [f32] {
+fn in_page<'a>(data: &'a [u8], pages: &[Page], row: usize, width: usize) -> &'a [f32] {
     let page = pages[pages.partition_point(|page| page.first <= row as u64) - 1];
-    let start = page.offset as usize + (row - page.first as usize) * 4 * dimension;
-    cast_slice(&data[start..start + 4 * dimension])
+    let start = page.offset as usize + (row - page.first as usize) * 4 * width;
+    cast_slice(&data[start..start + 4 * width])
 }
 
 /// An opened code file, with the data file that has the vectors.
@@ -274,36 +286,27 @@ impl CodeFile {
     }
 }
 
-/// Writes the codes of a data file. `spans`: of the rows that are there, in their order, where the text of each is from.
+/// Writes the codes of a data file. `documents` and `spans`: of the rows that are there, in their order, whose each is and where its text is
+/// from.
 pub(super) fn write(
     path: &Path,
     data: &Path,
     rows: &Rows<'_>,
+    documents: impl Iterator<Item = Result<(usize, u64), StorageError>>,
     spans: impl Iterator<Item = Result<(usize, Span), StorageError>>,
 ) -> Result<(), StorageError> {
-    let (width, count) = (rows.spaces.width(), rows.documents.len());
-    let lengths: Vec<f32> = parallel::run(|| (0..count).into_par_iter().map(|row| length(rows.vector(row))).collect());
-    // Such a length is lost to rounding, or its square is: those files keep vectors of length 1 of their own.
-    let by_angle = |row: usize| rows.documents[row] != DEAD && rows.metric(row) == Metric::Cosine;
-    let is_extreme = |(row, length): (usize, &f32)| {
-        by_angle(row) && !(1e-15..1e15).contains(length) && rows.vector(row).iter().any(|value| *value != 0.0)
-    };
-    let extreme = lengths.iter().enumerate().any(is_extreme);
-    let inverse = |(row, length): (usize, f32)| {
-        let as_it_is = !by_angle(row) || extreme || length == 0.0 || (length - 1.0).abs() <= UNIT;
-        if as_it_is { 1.0 } else { 1.0 / length }
-    };
+    let (width, count) = (rows.spaces.width(), rows.places.len());
+    let inverses = || (0..count).into_par_iter().map(|row| rows.inverse(row));
+    // Files with a vector whose length is lost to rounding keep vectors of length 1 of their own.
+    let extreme = parallel::run(|| inverses().any(|inverse| inverse.is_none()));
+    let scaled = !extreme && parallel::run(|| inverses().any(|inverse| inverse != Some(1.0)));
     let pages = match &rows.vectors {
         Vectors::InPages(_, pages) if !extreme => &pages[..],
         _ => &[],
     };
     let inconsistent = |fact: &str| StorageError::Inconsistent { path: data.to_path_buf(), fact: fact.to_owned() };
-    let mut inverses: Vec<f32> = lengths.into_iter().enumerate().map(inverse).collect();
-    if inverses.iter().all(|inverse| *inverse == 1.0) {
-        inverses.clear();
-    }
-    let parts =
-        Parts::new(rows.spaces, count, pages.len(), inverses.len()).ok_or_else(|| inconsistent("it is too large for codes"))?;
+    let factors = if scaled { count } else { 0 };
+    let parts = Parts::new(rows.spaces, count, pages.len(), factors).ok_or_else(|| inconsistent("it is too large for codes"))?;
     let length_of_data = fs::metadata(data).map_err(StorageError::io(data, "reading the vectors"))?.len();
 
     let directory = path.parent().unwrap_or(path);
@@ -317,29 +320,41 @@ pub(super) fn write(
         let coder = |(space, center): (&Space, _)| Coder::new(&rotation, center, space.metric() == Metric::Euclidean);
         let mut coders: Vec<Coder<'_>> = spaces.map(coder).collect();
         let stripe_rows = first..count.min(first + STRIPE * BLOCK);
-        stripe_rows.for_each(|row| coders[rows.place(row)].write(&rows.scaled(row), stripe, row - first));
+        // What a deleted row's codes say is never looked at.
+        stripe_rows.for_each(|row| coders[rows.place(row).unwrap_or_default()].write(&rows.scaled(row), stripe, row - first));
     };
 
-    let (of_spaces, with_factor) = (kind(rows.spaces), inverses.len() as u64);
-    let numbers =
-        [width as u64, rotation.padded() as u64, count as u64, pages.len() as u64, length_of_data, of_spaces, with_factor];
+    let [wide, padded, rows_of_it, pages_of_it, factors_of_it] =
+        [width, rotation.padded(), count, pages.len(), factors].map(|number| number as u64);
+    let numbers = [wide, padded, rows_of_it, pages_of_it, length_of_data, kind(rows.spaces), factors_of_it];
     let table: Vec<[u64; 2]> = pages.iter().map(|page| [page.first, page.offset]).collect();
     let mut out = Output::create(&temporary)?;
     out.add(cast_slice(&numbers))?;
     out.put(parts.centers.start, cast_slice(&centers))?;
     out.put(parts.pages.start, cast_slice(&table))?;
-    out.put(parts.documents.start, cast_slice(&rows.documents))?;
+    let is_in_order = |is: bool| is.then_some(()).ok_or_else(|| inconsistent("its rows were not read in their order"));
+    out.put(parts.documents.start, &[])?;
+    for document in documents {
+        let (row, document) = document?;
+        let at = parts.documents.start + row * 8;
+        is_in_order(row < count && at >= out.written)?;
+        out.fill(at, &DEAD.to_le_bytes())?;
+        out.add(cast_slice(&[document]))?;
+    }
+    out.fill(parts.documents.end, &DEAD.to_le_bytes())?;
+    out.put(parts.spans.start, &[])?;
     for span in spans {
         let (row, span) = span?;
-        let at = if row < count { parts.spans.start + row * SPAN } else { 0 };
-        if at < out.written {
-            return Err(inconsistent("its rows were not read in their order"));
-        }
-        // What lies before it is of rows that were deleted.
+        let at = parts.spans.start + row * SPAN;
+        is_in_order(row < count && at >= out.written)?;
         out.put(at, cast_slice(&[span.field, span.start, span.end]))?;
     }
     out.put(parts.spans.end, &[])?;
-    out.put(parts.inverses.start, cast_slice(&inverses))?;
+    out.put(parts.inverses.start, &[])?;
+    for first in (0..factors).step_by(AT_ONCE) {
+        let some = (first..count.min(first + AT_ONCE)).into_par_iter().map(|row| rows.inverse(row).unwrap_or(1.0));
+        out.add(cast_slice(&parallel::run(|| some.collect::<Vec<f32>>())))?;
+    }
     out.put(parts.blocks.start, &[])?;
     for first in (0..count).step_by(AT_ONCE) {
         let mut bytes = vec![0_u8; (count - first).min(AT_ONCE).div_ceil(BLOCK) * block_bytes(rotation.padded())];
@@ -387,11 +402,16 @@ impl Output {
 
     /// Bytes that belong at a place, after zeros up to it.
     fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), StorageError> {
-        let zeros = [0; ALIGNMENT];
-        while self.written < at {
-            self.add(&zeros[..(at - self.written).min(ALIGNMENT)])?;
-        }
+        self.fill(at, &[0; ALIGNMENT])?;
         self.add(bytes)
+    }
+
+    /// The same bytes over and over, up to a place.
+    fn fill(&mut self, to: usize, with: &[u8]) -> Result<(), StorageError> {
+        while self.written < to {
+            self.add(&with[..(to - self.written).min(with.len())])?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, bytes: &[u8]) -> Result<(), StorageError> {

@@ -75,16 +75,19 @@ impl VectorSource {
         own.map(|(_, space)| *space).or_else(|| self.space())
     }
 
+    /// That of most vectors, and those of fields of their own.
+    fn spaces(&self) -> impl Iterator<Item = Space> {
+        self.space().into_iter().chain(self.fields().iter().map(|(_, space)| *space))
+    }
+
     /// Components of each vector of the table: of the widest space.
     pub(crate) fn width(&self) -> Option<usize> {
-        let all = self.space().into_iter().chain(self.fields().iter().map(|(_, space)| *space));
-        all.map(Space::dimension).max()
+        self.spaces().map(Space::dimension).max()
     }
 
     /// Whether an index can have such vectors.
     fn is_possible(&self) -> bool {
-        let mut all = self.space().into_iter().chain(self.fields().iter().map(|(_, space)| *space));
-        all.all(|space| space == Space::new(space.dimension(), space.metric()))
+        self.spaces().all(|space| space == Space::new(space.dimension(), space.metric()))
     }
 
     /// For messages.

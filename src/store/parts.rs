@@ -187,7 +187,7 @@ impl Generation {
         }
         if let Some(spaces) = spaces {
             let vectors = part.vectors.chunks_exact_mut(spaces.width()).zip(&part.spans);
-            let by_angle = vectors.filter(|(_, span)| spaces.all()[spaces.of(span.field)].metric() == Metric::Cosine);
+            let by_angle = vectors.filter(|(_, span)| spaces.all()[spaces.of_field(span.field)].metric() == Metric::Cosine);
             by_angle.for_each(|(vector, _)| normalize(vector));
         }
         fragments.clear();

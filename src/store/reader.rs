@@ -465,6 +465,12 @@ pub(super) fn primitive<'a, T: ArrowPrimitiveType>(
 pub(super) fn spans_of(table: &Table, schema: &Schema, batch: &RecordBatch) -> Result<Vec<Span>, StorageError> {
     let starts = primitive::<UInt64Type>(table, batch, START, "64-bit numbers")?;
     let ends = primitive::<UInt64Type>(table, batch, END, "64-bit numbers")?;
+    let spans = fields_of(table, schema, batch)?.into_iter().zip(starts.iter().zip(ends));
+    Ok(spans.map(|(field, (&start, &end))| Span { field, start, end }).collect())
+}
+
+/// The field of each passage of a batch, by its place in the schema, or [`NO_FIELD`].
+pub(super) fn fields_of(table: &Table, schema: &Schema, batch: &RecordBatch) -> Result<Vec<u64>, StorageError> {
     let place = |name: &str| {
         let place = schema.fields().iter().position(|field| field.name() == name);
         // A document of an application's vectors alone has a passage of no field.
@@ -473,8 +479,7 @@ pub(super) fn spans_of(table: &Table, schema: &Schema, batch: &RecordBatch) -> R
             StorageError::Inconsistent { path: table.path().to_path_buf(), fact }
         })
     };
-    let spans = strings(table, batch, FIELD)?.into_iter().zip(starts.iter().zip(ends));
-    spans.map(|(name, (&start, &end))| Ok(Span { field: place(name)?, start, end })).collect()
+    strings(table, batch, FIELD)?.into_iter().map(place).collect()
 }
 
 /// The values of a column of lists of so many floats, one list after the other.

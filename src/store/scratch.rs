@@ -10,7 +10,7 @@ use crate::mapped::Mapped;
 /// How much is collected in memory before it goes into the file.
 const PIECE: usize = if cfg!(test) { 4096 } else { 1 << 20 };
 
-const DOING: &str = "writing keys into a file without a name";
+const DOING: &str = "writing records into a file without a name";
 
 /// A log of records. What fills a piece is written once, into a file without a name that ends with the process, and mapped; so what is
 /// in memory is the page cache's, which the system takes back when it wants to.

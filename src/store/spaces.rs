@@ -10,8 +10,10 @@ use crate::schema::{Schema, Space};
 pub(crate) struct Spaces {
     /// Each once; the first is that of all fields that have none of their own.
     all: Vec<Space>,
-    /// Of each field of the schema, which.
-    of_fields: Vec<u16>,
+    /// Components of the widest.
+    width: usize,
+    /// Of each field of the schema, the place of its own.
+    of_fields: Vec<usize>,
 }
 
 impl Spaces {
@@ -21,15 +23,13 @@ impl Spaces {
         let of_field = |name: &str| {
             let space = source.space_of(Some(name)).unwrap_or(all[0]);
             let known = all.iter().position(|other| *other == space);
-            let place = known.unwrap_or_else(|| {
+            known.unwrap_or_else(|| {
                 all.push(space);
                 all.len() - 1
-            });
-            // A schema has fewer fields.
-            place as u16
+            })
         };
         let of_fields = schema.fields().iter().map(|field| field.name()).map(of_field).collect();
-        Some(Self { all, of_fields })
+        Some(Self { all, width: source.width()?, of_fields })
     }
 
     pub(crate) fn all(&self) -> &[Space] {
@@ -38,25 +38,25 @@ impl Spaces {
 
     /// Components of each vector of the table.
     pub(crate) fn width(&self) -> usize {
-        self.all.iter().map(|space| space.dimension()).max().unwrap_or_default()
+        self.width
     }
 
     /// The place of a space among all.
-    pub(crate) fn place(&self, space: Space) -> usize {
+    pub(crate) fn place_of(&self, space: Space) -> usize {
         self.all.iter().position(|other| *other == space).unwrap_or_default()
     }
 
     /// The place of a field's space, by the field's place in the schema; that of vectors of no field is the first.
-    pub(crate) fn of(&self, field: u64) -> usize {
+    pub(crate) fn of_field(&self, field: u64) -> usize {
         let place = usize::try_from(field).ok().and_then(|field| self.of_fields.get(field));
-        place.copied().unwrap_or_default().into()
+        place.copied().unwrap_or_default()
     }
 
     /// The fields whose vectors are in a space, vectors of no field included; `None` where all are.
     pub(crate) fn fields_of(&self, space: Space) -> Option<Vec<u64>> {
-        let place = self.place(space);
+        let place = self.place_of(space);
         let all = (0..self.of_fields.len() as u64).chain([NO_FIELD]);
-        (self.all.len() > 1).then(|| all.filter(|field| self.of(*field) == place).collect())
+        (self.all.len() > 1).then(|| all.filter(|field| self.of_field(*field) == place).collect())
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
         let source = VectorSource::application(words, fields.map(|(name, space)| (name.to_owned(), space)).to_vec());
         let spaces = Spaces::new(&source, &schema).unwrap();
         assert_eq!((spaces.all(), spaces.width()), (&[words, pictures, sounds][..], 6));
-        assert_eq!([0, 1, 2, 3, 4, NO_FIELD].map(|field| spaces.of(field)), [0, 1, 2, 1, 0, 0]);
+        assert_eq!([0, 1, 2, 3, 4, NO_FIELD].map(|field| spaces.of_field(field)), [0, 1, 2, 1, 0, 0]);
         assert_eq!(spaces.fields_of(words), Some(vec![0, NO_FIELD]));
         assert_eq!(spaces.fields_of(pictures), Some(vec![1, 3]));
         let of_one = Spaces::new(&VectorSource::application(words, vec![("body".to_owned(), words)]), &schema).unwrap();

@@ -8,10 +8,11 @@ use arrow::array::{RecordBatch, RecordBatchIterator};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::TryStreamExt;
 use lance::dataset::builder::DatasetBuilder;
-use lance::dataset::optimize::{CompactionOptions, CompactionPlan, IgnoreRemap, TaskData, commit_compaction};
+use lance::dataset::optimize::{CompactionMetrics, CompactionOptions, IgnoreRemap, RewriteResult, commit_compaction};
 use lance::dataset::transaction::Operation;
-use lance::dataset::{Dataset, NewColumnTransform, WriteMode, WriteParams};
+use lance::dataset::{Dataset, InsertBuilder, NewColumnTransform, WriteMode, WriteParams};
 use lance::session::Session;
+use lance_datafusion::exec::{LanceExecutionOptions, execute_plan};
 use lance_table::format::Fragment;
 use lance_table::io::deletion::relative_deletion_file_path;
 
@@ -28,6 +29,10 @@ const DELETE_CHUNK: usize = 5_000;
 /// of a table in memory.
 const ROWS_AT_ONCE: usize = 1024;
 const READ_AHEAD: u64 = 8 << 20;
+
+/// Bytes of a column that are kept until they are written as a page. Of Lance's own 8 MiB a column, those of small columns would grow with the table up
+/// to a million rows.
+const COLUMN_AT_ONCE: u64 = 2 << 20;
 
 /// Where Lance notes the newest version.
 const HINT: &str = "latest_version_hint.json";
@@ -69,8 +74,8 @@ impl Table {
         }
         let uri = uri(&path)?;
         let dataset = thread.run(&path, "creating the table", move |runtime| {
+            let params = params(WriteMode::Create, schema.fields().len());
             let nothing = RecordBatchIterator::new(std::iter::empty(), schema);
-            let params = WriteParams { mode: WriteMode::Create, ..params() };
             runtime.block_on(Dataset::write(nothing, uri.as_str(), Some(params)))
         })?;
         Ok(Self { path, dataset, thread: thread.clone(), readers: Arc::default() })
@@ -119,8 +124,9 @@ impl Table {
         let mut dataset = self.dataset.clone();
         self.dataset = self.thread.run(&self.path, "appending rows", move |runtime| {
             let schema = batch.schema();
+            let params = params(WriteMode::Append, schema.fields().len());
             let batches = RecordBatchIterator::new([Ok(batch)], schema);
-            runtime.block_on(dataset.append(batches, Some(WriteParams { mode: WriteMode::Append, ..params() })))?;
+            runtime.block_on(dataset.append(batches, Some(params)))?;
             Ok(dataset)
         })?;
         Ok(())
@@ -251,20 +257,12 @@ impl Table {
         }
         let mut dataset = self.dataset.clone();
         self.dataset = self.thread.run(&self.path, "compacting", move |runtime| {
-            let options = CompactionOptions {
-                num_threads: Some(1),
-                batch_size: Some(ROWS_AT_ONCE),
-                io_buffer_size: Some(READ_AHEAD),
-                ..CompactionOptions::default()
-            };
-            let tasks = tasks.into_iter().map(|fragments| TaskData { fragments }).collect();
-            let plan = CompactionPlan { tasks, read_version: dataset.version_id(), options };
             runtime.block_on(async {
                 let mut done = Vec::new();
-                for task in plan.compaction_tasks() {
-                    done.push(task.execute(&dataset).await?);
+                for fragments in tasks {
+                    done.push(rewritten(&dataset, fragments).await?);
                 }
-                commit_compaction(&mut dataset, done, Arc::new(IgnoreRemap {}), &plan.options).await?;
+                commit_compaction(&mut dataset, done, Arc::new(IgnoreRemap {}), &CompactionOptions::default()).await?;
                 Ok(dataset)
             })
         })?;
@@ -359,8 +357,37 @@ fn session() -> Arc<Session> {
     Arc::new(Session::new(1 << 20, 4 << 20, Arc::default()))
 }
 
-fn params() -> WriteParams {
-    WriteParams { skip_auto_cleanup: true, auto_cleanup: None, enable_v2_manifest_paths: true, ..WriteParams::default() }
+fn params(mode: WriteMode, columns: usize) -> WriteParams {
+    let mut params = WriteParams {
+        mode,
+        skip_auto_cleanup: true,
+        auto_cleanup: None,
+        enable_v2_manifest_paths: true,
+        ..WriteParams::default()
+    };
+    params.file_writer_options.get_or_insert_default().data_cache_bytes = Some(COLUMN_AT_ONCE * columns as u64);
+    params
+}
+
+/// Writes the live rows of some fragments as new ones, which are not committed. Lance's own compaction does the same, but for the bytes of a column
+/// that are kept before they are written, which it cannot be told.
+async fn rewritten(dataset: &Dataset, fragments: Vec<Fragment>) -> lance::Result<RewriteResult> {
+    let mut scanner = dataset.scan();
+    scanner.batch_size(ROWS_AT_ONCE).io_buffer_size(READ_AHEAD).with_fragments(fragments.clone()).scan_in_order(true);
+    let options = LanceExecutionOptions { batch_size: Some(ROWS_AT_ONCE), ..LanceExecutionOptions::default() };
+    let rows = execute_plan(scanner.create_plan().await?, options)?;
+    let params = params(WriteMode::Append, dataset.schema().fields.len());
+    let written = InsertBuilder::new(Arc::new(dataset.clone())).with_params(&params).execute_uncommitted_stream(rows).await?;
+    let Operation::Append { fragments: new_fragments } = written.operation else {
+        return Err(lance::Error::internal(format!("rows were written for {} and not to be appended", written.operation)));
+    };
+    Ok(RewriteResult {
+        metrics: CompactionMetrics::default(),
+        new_fragments,
+        read_version: dataset.version_id(),
+        original_fragments: fragments,
+        row_addrs: None,
+    })
 }
 
 /// The files of a fragment: paths from the table's directory.

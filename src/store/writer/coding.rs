@@ -6,13 +6,14 @@
 use std::collections::HashSet;
 use std::fs;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::UInt64Type;
 
-use super::super::codes::{self, CodeFile, DEAD, Rows, Vectors};
+use super::super::codes::{self, CodeFile, GONE, Rows, Vectors};
 use super::super::columns::{END, FIELD, NUMBER, START, VECTOR};
 use super::super::deviations;
 use super::super::lance_file::{Page, last_column};
-use super::super::reader::{ADDRESS, float_lists, primitive, spans_of};
+use super::super::reader::{ADDRESS, fields_of, float_lists, primitive, spans_of};
 use super::super::table::FragmentFile;
 use super::super::{SoundFiles, Spaces};
 use super::StoreWriter;
@@ -43,60 +44,69 @@ impl StoreWriter {
     }
 
     fn code_fragment(&self, fragment: &FragmentFile, data: &str, spaces: &Spaces) -> Result<(), StorageError> {
-        let (several, width) = (spaces.all().len() > 1, spaces.width());
-        let mut documents = vec![DEAD; fragment.rows];
-        let mut of_rows = vec![0; if several { fragment.rows } else { 0 }];
-        let columns = [NUMBER, FIELD, START, END];
-        for batch in self.passages.scan_fragments(&[fragment.id], &columns[..if several { columns.len() } else { 1 }]) {
-            let batch = batch?;
-            let numbers = primitive::<UInt64Type>(&self.passages, &batch, NUMBER, "64-bit numbers")?;
-            let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
-            let rows = || addresses.iter().map(|address| (address - fragment.first_address()) as usize);
-            for (number, row) in numbers.iter().zip(rows()) {
-                if let Some(document) = documents.get_mut(row) {
-                    *document = *number;
-                }
-            }
-            let spans = if several { spans_of(&self.passages, &self.header.schema, &batch)? } else { Vec::new() };
-            for (span, row) in spans.into_iter().zip(rows()) {
-                if let Some(place) = of_rows.get_mut(row) {
-                    *place = spaces.of(span.field) as u16;
-                }
+        let (passages, schema) = (&self.passages, &self.header.schema);
+        let numbers = |batch: &RecordBatch| Ok(primitive::<UInt64Type>(passages, batch, NUMBER, "64-bit numbers")?.to_vec());
+        let is_one = spaces.all().len() == 1;
+        let kinds = |batch: &RecordBatch| match is_one {
+            true => Ok(vec![0; batch.num_rows()]),
+            false => Ok(fields_of(passages, schema, batch)?.into_iter().map(|field| spaces.of_field(field)).collect()),
+        };
+        let mut places = vec![GONE; fragment.rows];
+        for row in self.rows_of(fragment, if is_one { &[NUMBER] } else { &[FIELD] }, kinds) {
+            let (row, place) = row?;
+            // One with more kinds than fit is searched without codes.
+            let place = u16::try_from(place).ok().filter(|place| *place != GONE).ok_or_else(|| StorageError::Inconsistent {
+                path: passages.path().to_path_buf(),
+                fact: format!("its vectors are of {} kinds, and codes are for {GONE} at most", spaces.all().len()),
+            })?;
+            if let Some(of_row) = places.get_mut(row) {
+                *of_row = place;
             }
         }
-        let path = self.passages.path().join(data);
+        let path = passages.path().join(data);
         let mapped = Mapped::open(&path).map_err(StorageError::io(&path, "reading the vectors"))?;
-        let pages = last_column(&mapped, fragment.rows, 4 * width).unwrap_or_default();
-        let vectors = match self.are_vectors(fragment, &documents, &mapped, &pages, width)? {
+        let pages = last_column(&mapped, fragment.rows, 4 * spaces.width()).unwrap_or_default();
+        let vectors = match self.are_vectors(fragment, &places, &mapped, &pages, spaces.width())? {
             true => Vectors::InPages(&mapped, pages),
-            false => Vectors::Read(self.read_vectors(fragment, width)?),
+            false => Vectors::Read(self.read_vectors(fragment, spaces.width())?),
         };
-        let rows = Rows { documents, vectors, spaces, of_rows };
-        // One batch after the other, from when they are asked for: those of all rows would take three times what their documents take.
-        let batches = std::iter::once_with(|| self.passages.scan_fragments(&[fragment.id], &[FIELD, START, END])).flatten();
-        let spans = batches.flat_map(|batch| {
-            let spans = batch.and_then(|batch| {
-                let spans = spans_of(&self.passages, &self.header.schema, &batch)?;
+        // Documents and spans are read as they are written: those of all rows would take 32 bytes each.
+        let documents = self.rows_of(fragment, &[NUMBER], numbers);
+        let spans = self.rows_of(fragment, &[FIELD, START, END], |batch| spans_of(passages, schema, batch));
+        codes::write(&codes::path_of(&self.layout.codes(), data), &path, &Rows { vectors, spaces, places }, documents, spans)
+    }
+
+    /// What some columns say of the fragment's rows that are there: the number of each in the fragment, and what `read` makes of it. They are read
+    /// batch by batch, from when the first is asked for.
+    fn rows_of<T>(
+        &self,
+        fragment: &FragmentFile,
+        columns: &'static [&'static str],
+        read: impl Fn(&RecordBatch) -> Result<Vec<T>, StorageError>,
+    ) -> impl Iterator<Item = Result<(usize, T), StorageError>> {
+        let (id, first) = (fragment.id, fragment.first_address());
+        let batches = std::iter::once_with(move || self.passages.scan_fragments(&[id], columns)).flatten();
+        batches.flat_map(move |batch| {
+            let rows = batch.and_then(|batch| {
                 let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
-                let rows = addresses.iter().map(|address| (address - fragment.first_address()) as usize);
-                Ok(rows.zip(spans).collect::<Vec<_>>())
+                let rows = addresses.iter().map(|address| (address - first) as usize);
+                Ok(rows.zip(read(&batch)?).collect::<Vec<_>>())
             });
-            let (spans, failed) = spans.map_or_else(|error| (Vec::new(), Some(Err(error))), |spans| (spans, None));
-            spans.into_iter().map(Ok).chain(failed)
-        });
-        codes::write(&codes::path_of(&self.layout.codes(), data), &path, &rows, spans)
+            let (rows, failed) = rows.map_or_else(|error| (Vec::new(), Some(Err(error))), |rows| (rows, None));
+            rows.into_iter().map(Ok).chain(failed)
+        })
     }
 
     /// Whether these pages are the fragment's vectors: some rows of each are compared with what Lance reads.
     fn are_vectors(
         &self,
         fragment: &FragmentFile,
-        documents: &[u64],
+        places: &[u16],
         data: &[u8],
         pages: &[Page],
-        dimension: usize,
+        width: usize,
     ) -> Result<bool, StorageError> {
-        let bytes = 4 * dimension;
+        let bytes = 4 * width;
         let ends = pages.iter().skip(1).map(|page| page.first).chain([fragment.rows as u64]);
         let rows_of = |(page, end): (&Page, u64)| {
             let (first, offset, last) = (page.first, page.offset as usize, end - page.first - 1);
@@ -104,7 +114,7 @@ impl StoreWriter {
         };
         let mut probes: Vec<(u64, usize)> = pages.iter().zip(ends).flat_map(rows_of).collect();
         // Lance does not give rows that were deleted.
-        probes.retain(|(row, _)| documents.get(*row as usize).is_some_and(|document| *document != DEAD));
+        probes.retain(|(row, _)| places.get(*row as usize).is_some_and(|place| *place != GONE));
         probes.dedup();
         if probes.is_empty() {
             return Ok(false);
@@ -114,19 +124,19 @@ impl StoreWriter {
         // A writer's next version has other files.
         self.passages.close_readers();
         let batch = batch?;
-        let vectors: &[u8] = bytemuck::cast_slice(float_lists(&self.passages, &batch, VECTOR, dimension)?);
+        let vectors: &[u8] = bytemuck::cast_slice(float_lists(&self.passages, &batch, VECTOR, width)?);
         Ok(probes.iter().zip(vectors.chunks_exact(bytes)).all(|((_, at), vector)| data.get(*at..at + bytes) == Some(vector)))
     }
 
-    fn read_vectors(&self, fragment: &FragmentFile, dimension: usize) -> Result<Vec<f32>, StorageError> {
-        let mut all = vec![0.0; fragment.rows * dimension];
+    fn read_vectors(&self, fragment: &FragmentFile, width: usize) -> Result<Vec<f32>, StorageError> {
+        let mut all = vec![0.0; fragment.rows * width];
         for batch in self.passages.scan_fragments(&[fragment.id], &[VECTOR]) {
             let batch = batch?;
             let addresses = primitive::<UInt64Type>(&self.passages, &batch, ADDRESS, "64-bit numbers")?;
-            let vectors = float_lists(&self.passages, &batch, VECTOR, dimension)?;
-            for (address, vector) in addresses.iter().zip(vectors.chunks_exact(dimension)) {
+            let vectors = float_lists(&self.passages, &batch, VECTOR, width)?;
+            for (address, vector) in addresses.iter().zip(vectors.chunks_exact(width)) {
                 let row = (address - fragment.first_address()) as usize;
-                if let Some(place) = all.get_mut(row * dimension..(row + 1) * dimension) {
+                if let Some(place) = all.get_mut(row * width..(row + 1) * width) {
                     place.copy_from_slice(vector);
                 }
             }
