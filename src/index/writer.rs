@@ -125,8 +125,8 @@ impl Writer {
         self.pipeline.commit_soon(self.next)
     }
 
-    /// Commits what there is, then joins and drops everything that can be: one fragment of rows, one segment of words, no dead rows.
-    /// Gives the generation. Takes as long as copying the index; readers do not wait.
+    /// Commits what there is, then joins and drops everything that can be: fragments of rows and segments of words become as large as they may, a
+    /// million rows or so, and no dead rows stay. Gives the generation. Takes as long as copying the index; readers do not wait.
     ///
     /// # Errors
     /// Those of [`Writer::commit`]. When only the compaction fails, what is committed stays and the writer can go on.

@@ -17,6 +17,7 @@ mod directory;
 mod expansion;
 mod explain;
 mod intersection;
+mod merging;
 mod reader;
 mod sloppy;
 mod stems;

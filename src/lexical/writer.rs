@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tantivy::directory::{Directory, MmapDirectory};
-use tantivy::index::{SegmentId, SegmentMeta};
-use tantivy::merge_policy::{LogMergePolicy, MergePolicy};
+use tantivy::merge_policy::MergePolicy;
 use tantivy::tokenizer::PreTokenizedString;
 use tantivy::{Index, IndexSettings, IndexWriter, TantivyDocument, Term};
 
 use super::analysis::Analyzers;
 use super::directory::{CommittedDirectory, MANAGED, META};
+use super::merging::{Bounded, next_of_all};
 use super::{Fields, Written, failed, layout, layout_of, register_analyses};
 use crate::crash;
 use crate::error::StorageError;
@@ -24,8 +24,6 @@ use crate::store::WordsState;
 
 /// Memory for words that are not written yet; one thread, so that a commit makes one segment.
 const BUFFER: usize = 48 << 20;
-/// A segment is merged when more than this share of its documents is deleted.
-const DEAD_SHARE: f32 = 0.25;
 /// With more segments than these, a writer that has nothing else to do waits for merges. (Tantivy begins one at eight of a size.)
 const MOST_SEGMENTS: usize = 16;
 const SETTLING: Duration = Duration::from_secs(20);
@@ -106,7 +104,7 @@ impl WordsWriter {
         let fields = layout_of(&index, schema).unwrap_or_else(|| layout(schema, Written::Beside).1);
         register_analyses(&index, &fields.languages);
         let writer: IndexWriter = index.writer_with_num_threads(1, BUFFER).map_err(&failed)?;
-        writer.set_merge_policy(Box::new(policy()));
+        writer.set_merge_policy(Box::new(Bounded::default()));
         // Tantivy begins with the stamp that the last commit has. A merge that starts before the next commit goes up to that stamp and
         // takes segments with deletes of that stamp for done, so a first operation that is a delete would be lost. It gets the next stamp.
         writer.run([]).map_err(&failed)?;
@@ -197,24 +195,22 @@ impl WordsWriter {
         let before = segments().len();
         let begun = Instant::now();
         // Until the policy wants nothing more: large words have many segments for good.
-        while before > MOST_SEGMENTS && !policy().compute_merge_candidates(&segments()).is_empty() && begun.elapsed() < SETTLING {
+        let wanted = || !Bounded::default().compute_merge_candidates(&segments()).is_empty();
+        while before > MOST_SEGMENTS && wanted() && begun.elapsed() < SETTLING {
             std::thread::sleep(Duration::from_millis(10));
         }
         before > MOST_SEGMENTS && segments().len() < before
     }
 
-    /// Merges all segments into one.
+    /// Merges all segments into as few as there may be.
     pub(crate) fn merge_all(&mut self) -> Result<(), StorageError> {
         let failed = failed(&self.path, "merging");
         let begun = Instant::now();
         loop {
             let segments = self.writer.index().searchable_segment_metas().map_err(&failed)?;
-            if segments.len() < 2 && !segments.iter().any(SegmentMeta::has_deletes) {
-                return Ok(());
-            }
-            let all: Vec<SegmentId> = segments.iter().map(SegmentMeta::id).collect();
-            match self.writer.merge(&all).wait() {
-                Ok(_) => return Ok(()),
+            let Some(next) = next_of_all(&segments) else { return Ok(()) };
+            match self.writer.merge(&next).wait() {
+                Ok(_) => {}
                 // Some of them are being merged already.
                 Err(_) if begun.elapsed() < SETTLING => std::thread::sleep(Duration::from_millis(20)),
                 Err(error) => return Err(failed(error)),
@@ -255,13 +251,6 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     let hash = Sha256::digest(text.as_bytes());
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Cow::Owned(format!("{}{hash}", &text[..text.floor_char_boundary(LONGEST)]))
-}
-
-/// When tantivy merges.
-fn policy() -> LogMergePolicy {
-    let mut policy = LogMergePolicy::default();
-    policy.set_del_docs_ratio_before_merge(DEAD_SHARE);
-    policy
 }
 
 /// Tantivy's list of its own files is not flushed, so a power cut may leave it torn, and tantivy would refuse to open. It is made
